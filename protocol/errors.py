@@ -1,0 +1,16 @@
+"""Errors, split by who is at fault.
+
+A caller's mistake is a `VmapsimError`; a broken invariant of our own is an `AssertionError`.
+"""
+
+
+class VmapsimError(Exception):
+    """Base of every error that a user or a peer can cause."""
+
+
+class AreaOverlap(VmapsimError):
+    """An area was to be inserted where another one already is."""
+
+
+class ProtocolError(VmapsimError):
+    """A peer sent bytes that are no message; the text says what was wrong with them."""

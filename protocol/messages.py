@@ -1,0 +1,198 @@
+"""The messages: what a node or the free space can be asked, and what it answers.
+
+A closed set. Adding a kind is a class here, a `case` in the machine that serves it and a number in
+`codec.KINDS`; mypy (`assert_never`) and the codec's tests show every place that forgot it.
+
+Requests that name a node are served by the actor that owns that node's tree; requests that carry an
+area or a start address go to the home node of that address. Messages are values: nobody changes one
+after its creation (`define`, not `frozen`: they are made on the hot path).
+"""
+
+from typing import TypeAlias, Union
+
+from attrs import define
+
+from protocol.area import VmapArea
+
+# -- requests to a node ---------------------------------------------------------------------------
+
+
+@define
+class Find:
+    """Find the area of node `node_id` that contains `addr` (kernel: `__find_vmap_area` under `busy.lock`)."""
+
+    node_id: int
+    addr: int
+
+
+@define
+class FindExceed:
+    """Find the first area of node `node_id` that ends above `addr` (kernel: `__find_vmap_area_exceed_addr`)."""
+
+    node_id: int
+    addr: int
+
+
+@define
+class FindUnlink:
+    """Find the area of node `node_id` that contains `addr` and take it out under the same hold of the lock."""
+
+    node_id: int
+    addr: int
+
+
+@define
+class Insert:
+    """Insert `area` into the busy tree of its home node (kernel: `insert_vmap_area`)."""
+
+    area: VmapArea
+
+
+@define
+class InsertBatch:
+    """Insert all of `areas` under one hold of the lock, or none of them."""
+
+    areas: tuple[VmapArea, ...]
+
+
+@define
+class Unlink:
+    """Take out the area that starts at `va_start` (kernel: `unlink_va`)."""
+
+    va_start: int
+
+
+@define
+class ListAreas:
+    """List the areas of node `node_id` that start at or above `start`, in order, at most `limit` of them."""
+
+    node_id: int
+    start: int
+    limit: int
+
+
+@define
+class GetStatistics:
+    """Ask node `node_id` for its counters."""
+
+    node_id: int
+
+
+# -- requests to the free space -------------------------------------------------------------------
+
+
+@define
+class Allocate:
+    """Take the lowest `size` free bytes aligned to `align` within `[vstart, vend]` (kernel: `__alloc_vmap_area`).
+
+    `vend` is the last byte's successor or, as the kernel's callers give it, the last address itself: an
+    area may end at `vend` but not above it.
+    """
+
+    size: int
+    align: int
+    vstart: int
+    vend: int
+
+
+@define
+class Release:
+    """Give `area` back (kernel: `merge_or_add_vmap_area`)."""
+
+    area: VmapArea
+
+
+@define
+class GetFreeStatistics:
+    """Ask the free space for its counters."""
+
+
+# -- replies --------------------------------------------------------------------------------------
+
+
+@define
+class Found:
+    """The area asked for; it is still in the tree."""
+
+    area: VmapArea
+
+
+@define
+class NotFound:
+    """No such area in this node, or no room in the free space."""
+
+
+@define
+class Inserted:
+    """`count` areas are in their trees now."""
+
+    count: int
+
+
+@define
+class Unlinked:
+    """The area was taken out of its tree."""
+
+    area: VmapArea
+
+
+@define
+class Areas:
+    """Areas in address order; `more` says that the listing was cut at its limit."""
+
+    areas: tuple[VmapArea, ...]
+    more: bool
+
+
+@define
+class NodeStatistics:
+    """Counters of a node: areas and bytes in its tree, requests served since its start."""
+
+    node_id: int
+    areas: int
+    bytes_busy: int
+    requests: int
+
+
+@define
+class Allocated:
+    """The range that was taken out of the free space."""
+
+    area: VmapArea
+
+
+@define
+class Released:
+    """The range is free again."""
+
+
+@define
+class FreeStatistics:
+    """Counters of the free space: separate ranges, bytes in them, the largest, requests served."""
+
+    ranges: int
+    bytes_free: int
+    largest: int
+    requests: int
+
+
+@define
+class Refused:
+    """The request could not be served and changed nothing; `reason` is a word of `REASONS`."""
+
+    reason: str
+    detail: str
+
+
+REASONS = ("wrong-node", "overlap", "bad-range")
+"""Why a machine refuses: not its node; an area is there already; no such range of addresses."""
+
+NodeRequest: TypeAlias = Union[
+    Find, FindUnlink, Insert, InsertBatch, Unlink, FindExceed, ListAreas, GetStatistics
+]
+FreeSpaceRequest: TypeAlias = Union[Allocate, Release, GetFreeStatistics]
+Request: TypeAlias = Union[NodeRequest, FreeSpaceRequest]
+Reply: TypeAlias = Union[
+    Found, NotFound, Inserted, Unlinked, Areas, NodeStatistics, Allocated, Released, FreeStatistics, Refused
+]
+Message: TypeAlias = Union[Request, Reply]
