@@ -8,7 +8,7 @@ area or a start address go to the home node of that address. Messages are values
 after its creation (`define`, not `frozen`: they are made on the hot path).
 """
 
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from attrs import define
 
@@ -19,7 +19,7 @@ from protocol.area import VmapArea
 
 @define
 class Find:
-    """Find the area of node `node_id` that contains `addr` (kernel: `__find_vmap_area` under `busy.lock`)."""
+    """Find the area of node `node_id` that contains `addr` (kernel: `__find_vmap_area`)."""
 
     node_id: int
     addr: int
@@ -27,7 +27,10 @@ class Find:
 
 @define
 class FindExceed:
-    """Find the first area of node `node_id` that ends above `addr` (kernel: `__find_vmap_area_exceed_addr`)."""
+    """Find the first area of node `node_id` that ends above `addr`.
+
+    Kernel: `__find_vmap_area_exceed_addr`.
+    """
 
     node_id: int
     addr: int
@@ -35,7 +38,7 @@ class FindExceed:
 
 @define
 class FindUnlink:
-    """Find the area of node `node_id` that contains `addr` and take it out under the same hold of the lock."""
+    """Find the area of node `node_id` that contains `addr` and take it out under the same hold."""
 
     node_id: int
     addr: int
@@ -64,7 +67,7 @@ class Unlink:
 
 @define
 class ListAreas:
-    """List the areas of node `node_id` that start at or above `start`, in order, at most `limit` of them."""
+    """List at most `limit` areas of node `node_id` that start at or above `start`, in address order."""
 
     node_id: int
     start: int
@@ -83,10 +86,9 @@ class GetStatistics:
 
 @define
 class Allocate:
-    """Take the lowest `size` free bytes aligned to `align` within `[vstart, vend]` (kernel: `__alloc_vmap_area`).
+    """Take the lowest `size` free bytes aligned to `align` (kernel: `__alloc_vmap_area`).
 
-    `vend` is the last byte's successor or, as the kernel's callers give it, the last address itself: an
-    area may end at `vend` but not above it.
+    The area starts at or above `vstart` and ends at or below `vend`.
     """
 
     size: int
@@ -187,12 +189,21 @@ class Refused:
 REASONS = ("wrong-node", "overlap", "bad-range")
 """Why a machine refuses: not its node; an area is there already; no such range of addresses."""
 
-NodeRequest: TypeAlias = Union[
-    Find, FindUnlink, Insert, InsertBatch, Unlink, FindExceed, ListAreas, GetStatistics
-]
-FreeSpaceRequest: TypeAlias = Union[Allocate, Release, GetFreeStatistics]
-Request: TypeAlias = Union[NodeRequest, FreeSpaceRequest]
-Reply: TypeAlias = Union[
-    Found, NotFound, Inserted, Unlinked, Areas, NodeStatistics, Allocated, Released, FreeStatistics, Refused
-]
-Message: TypeAlias = Union[Request, Reply]
+NodeRequest: TypeAlias = (
+    Find | FindUnlink | Insert | InsertBatch | Unlink | FindExceed | ListAreas | GetStatistics
+)
+FreeSpaceRequest: TypeAlias = Allocate | Release | GetFreeStatistics
+Request: TypeAlias = NodeRequest | FreeSpaceRequest
+Reply: TypeAlias = (
+    Found
+    | NotFound
+    | Inserted
+    | Unlinked
+    | Areas
+    | NodeStatistics
+    | Allocated
+    | Released
+    | FreeStatistics
+    | Refused
+)
+Message: TypeAlias = Request | Reply

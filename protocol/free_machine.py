@@ -1,0 +1,77 @@
+"""The free-space machine: what no area occupies, behind one lock.
+
+Mirrors `free_vmap_area_root` under `free_vmap_area_lock`: `__alloc_vmap_area()` and
+`merge_or_add_vmap_area()`. The kernel's lock guards the whole kernel address space, not just the vmalloc
+window, and so does this machine (`vmap_init_free_space`: [1, ULONG_MAX)).
+"""
+
+from typing import assert_never
+
+from protocol.area import ULONG_MAX
+from protocol.errors import AreaOverlap
+from protocol.free_space import FreeSpace
+from protocol.messages import (
+    Allocate,
+    Allocated,
+    FreeSpaceRequest,
+    FreeStatistics,
+    GetFreeStatistics,
+    NotFound,
+    Refused,
+    Release,
+    Released,
+    Reply,
+)
+from protocol.work import Work
+
+LOCK = "free"
+"""The one lock of the free space (kernel: `free_vmap_area_lock`)."""
+
+SPACE = (1, ULONG_MAX)
+"""What `vmap_init_free_space` makes free before anything else: [start, end)."""
+
+
+class FreeSpaceMachine:
+    """Serves the free space, one request at a time; a refused request changes nothing."""
+
+    def __init__(self) -> None:
+        self.space = FreeSpace(*SPACE)
+        self._requests = 0
+
+    def handle(self, request: FreeSpaceRequest) -> tuple[Reply, Work]:
+        """Serve one request; give the reply and the work that was done under the lock."""
+        work = Work(LOCK, len(self.space).bit_length(), 1)
+        self._requests += 1
+        match request:
+            case Allocate():
+                return self._allocate(request), work
+            case Release():
+                return self._release(request), work
+            case GetFreeStatistics():
+                return self.statistics(), work
+            case _:
+                assert_never(request)
+
+    def _allocate(self, request: Allocate) -> Reply:
+        if request.size <= 0 or request.align <= 0 or request.align & (request.align - 1):
+            return Refused("bad-range", f"size {request.size} with align {request.align}")
+        if request.vstart > request.vend:
+            return Refused("bad-range", f"vstart {request.vstart:#x} above vend {request.vend:#x}")
+        area = self.space.allocate(request.size, request.align, request.vstart, request.vend)
+        return NotFound() if area is None else Allocated(area)
+
+    def _release(self, request: Release) -> Reply:
+        try:
+            self.space.release(request.area)
+        except AreaOverlap as overlap:
+            return Refused("overlap", str(overlap))
+        return Released()
+
+    def statistics(self) -> FreeStatistics:
+        """Give the counters, without counting as a request."""
+        space = self.space
+        return FreeStatistics(len(space), space.bytes_free, space.largest, self._requests)
+
+    def _check(self) -> None:
+        """Assert that the free space is sound; O(n)."""
+        self.space._check()

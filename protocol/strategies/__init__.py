@@ -1,0 +1,60 @@
+"""Batch strategies: how a CPU that has many areas to insert turns them into holds of locks.
+
+A strategy maps areas to *rounds* of lock sessions: a session is one message, one acquisition of one
+node's lock and one or more areas under it; the sessions of a round are under way at once, and a round
+starts when the one before has been acknowledged. It is pure, inserts every area exactly once and each
+in its home node (`tests/property/test_strategies.py` holds every file to that).
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from attrs import define
+
+from protocol import registry
+from protocol.area import VmapArea, ZoneLayout
+
+
+@define
+class LockSession:
+    """Areas to insert under one hold of one lock: that of node `node_id`, where all of them live.
+
+    With a strategy that needs one lock for all nodes the areas may live in any node.
+    """
+
+    node_id: int
+    areas: tuple[VmapArea, ...]
+
+
+Rounds: TypeAlias = tuple[tuple[LockSession, ...], ...]
+
+
+class Strategy(Protocol):
+    """The shape of a batch strategy."""
+
+    def __call__(self, areas: Sequence[VmapArea], layout: ZoneLayout) -> Rounds:
+        """Give the rounds of lock sessions that insert `areas`."""
+        ...
+
+
+def load(name: str, *, chunk: int = 8) -> Strategy:
+    """Give the strategy called `name`; `chunk` is the largest session of `chunked`, in areas.
+
+    Raises `registry.UnknownName`.
+    """
+    strategy: Strategy = registry.load(sys.modules[__name__], name, {"chunk": chunk})
+    return strategy
+
+
+def needs_one_lock(strategy: Strategy) -> bool:
+    """Tell whether `strategy` only makes sense where one actor, with one lock, owns all the trees."""
+    return bool(getattr(strategy, "one_lock", False))
+
+
+def group_by_node(areas: Sequence[VmapArea], layout: ZoneLayout) -> list[LockSession]:
+    """Group `areas` by home node: node ids ascending, areas of a node in the order given."""
+    by_node: dict[int, list[VmapArea]] = {}
+    for area in areas:
+        by_node.setdefault(layout.addr_to_node_id(area.va_start), []).append(area)
+    return [LockSession(node_id, tuple(by_node[node_id])) for node_id in sorted(by_node)]
