@@ -18,7 +18,7 @@ ULONG_MAX = 2**64 - 1
 """The highest address; the kernel's spaces end below it."""
 
 VMALLOC_START = 0xFFFF_C900_0000_0000
-"""First address of x86_64's vmalloc space (four-level page tables; Documentation/arch/x86/x86_64/mm.rst)."""
+"""First address of x86_64's vmalloc space (Documentation/arch/x86/x86_64/mm.rst, four-level tables)."""
 
 VMALLOC_END = 0xFFFF_E8FF_FFFF_FFFF
 """Last address of that space, as the kernel's traces print `vend`."""

@@ -1,15 +1,16 @@
 """Folders as registries: each file of a folder holds one idea, and its name is the idea's name.
 
-`forward.py` holds `forward`, `per_area.py` holds `per_area` and is called "per-area"; a file named
-after a Python keyword carries a trailing underscore (`global_.py` is "global"). The one public function
-or class that a file defines is what it offers: a function is used as it is, a class is created with
-those of the given parameters that it has fields for.
+`forward.py` offers the function `forward`, `bounded.py` the attrs class `Bounded`, `per_area.py` is called
+"per-area", and a file named after a Python keyword carries a trailing underscore (`global_.py` is "global",
+its class `Global`). A function is used as it is; a class is created with those of the given parameters that
+it has fields for.
 """
 
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from keyword import iskeyword
 from types import ModuleType
 from typing import Any
 
@@ -38,17 +39,11 @@ def offered(folder: ModuleType, name: str) -> Callable[..., Any]:
         kind = folder.__name__.rpartition(".")[2]
         raise UnknownName(f"{name!r} is none of the {kind}: {', '.join(known)}")
     stem = name.replace("-", "_")
-    stems = {module.name for module in pkgutil.iter_modules(folder.__path__)}
-    module = importlib.import_module(f"{folder.__name__}.{stem if stem in stems else stem + '_'}")
-    public = [
-        thing
-        for key, thing in vars(module).items()
-        if not key.startswith("_")
-        and (inspect.isfunction(thing) or inspect.isclass(thing))
-        and thing.__module__ == module.__name__
-    ]
-    assert len(public) == 1, f"{module.__name__} defines {len(public)} public things, not one"
-    return public[0]
+    module = importlib.import_module(f"{folder.__name__}.{stem}{'_' if iskeyword(stem) else ''}")
+    thing = getattr(module, stem, None) or getattr(module, stem.title().replace("_", ""), None)
+    assert callable(thing), f"{module.__name__} defines neither a function nor a class of its own name"
+    found: Callable[..., Any] = thing
+    return found
 
 
 def load(folder: ModuleType, name: str, parameters: Mapping[str, object]) -> Any:

@@ -1,0 +1,71 @@
+"""The per-CPU batch inserter: collects areas and inserts them in the lock sessions of its strategy.
+
+Mirrors the last loop of `pcpu_get_vm_areas()`, where the review asks whether the lock must be taken for
+each area. Areas that are collected are in no tree until they are flushed; whoever needs one of them to be
+found flushes first.
+"""
+
+from collections.abc import Sequence
+
+from actors.errors import RequestRefused
+from actors.router import Router
+from actors.world import Address, Port
+from protocol.area import VmapArea
+from protocol.messages import Insert, InsertBatch, Inserted, Refused, Reply, Request
+from protocol.strategies import LockSession, Strategy
+
+
+class BatchInserter:
+    """Inserts areas for one CPU; `capacity` is how many it collects before `add` says it is full."""
+
+    def __init__(self, router: Router, strategy: Strategy, capacity: int) -> None:
+        self._router = router
+        self._strategy = strategy
+        self._capacity = capacity
+        self.collected: list[VmapArea] = []
+        self.sessions = 0
+        self.areas = 0
+
+    def add(self, area: VmapArea) -> bool:
+        """Collect `area`; tell whether it is time to `flush`."""
+        self.collected.append(area)
+        return len(self.collected) >= self._capacity
+
+    def holds(self, addr: int) -> bool:
+        """Tell whether an area that contains `addr` is still waiting to be inserted."""
+        return any(addr in area for area in self.collected)
+
+    async def flush(self, port: Port) -> tuple[VmapArea, ...]:
+        """Insert what has been collected and give it back, empty if there was nothing."""
+        areas, self.collected = tuple(self.collected), []
+        await self.insert(port, areas)
+        return areas
+
+    async def insert(self, port: Port, areas: Sequence[VmapArea]) -> None:
+        """Insert `areas`, round by round; returns when the last session is acknowledged.
+
+        Raises `RequestRefused` when a node refuses a session; the sessions before it stand.
+        """
+        for sessions in self._strategy(areas, self._router.layout):
+            self.sessions += len(sessions)
+            self.areas += sum(len(session.areas) for session in sessions)
+            port.probes += len(sessions)
+            calls = [self._call(session) for session in sessions]
+            replies = [await port.call(*calls[0])] if len(calls) == 1 else await port.call_all(calls)
+            for (_, request), reply in zip(calls, replies, strict=True):
+                expect_inserted(request, reply)
+
+    def _call(self, session: LockSession) -> tuple[Address, Request]:
+        one = len(session.areas) == 1
+        return (
+            self._router.addresses[session.node_id],
+            Insert(session.areas[0]) if one else InsertBatch(session.areas),
+        )
+
+
+def expect_inserted(request: Request, reply: Reply) -> None:
+    """Raise `RequestRefused` unless `reply` acknowledges an insertion."""
+    if isinstance(reply, Inserted):
+        return
+    assert isinstance(reply, Refused), f"{reply!r} does not answer {request!r}"
+    raise RequestRefused(request, reply)

@@ -1,0 +1,132 @@
+"""The client actor: a CPU that works on areas, one operation after the other.
+
+Each method is one operation: it asks through the router and the batch inserter, and records itself at
+its world's port when it is over. A workload is a script of such calls.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Final
+
+from actors.batch_inserter import BatchInserter, expect_inserted
+from actors.errors import RequestRefused
+from actors.router import Router
+from actors.world import Address, Port, Signal
+from protocol.area import VmapArea
+from protocol.messages import Allocate, Allocated, Insert, NotFound, Refused, Release, Released
+
+FREE_SPACE: Final[Address] = "free"
+"""Where the free space is served."""
+
+
+class Client:
+    """One CPU's operations. The names under which they are recorded are those of results.json."""
+
+    def __init__(self, port: Port, router: Router, inserter: BatchInserter) -> None:
+        self.port = port
+        self.router = router
+        self.inserter = inserter
+
+    async def find(self, addr: int, operation: str = "find") -> VmapArea | None:
+        """Find the area that contains `addr`.
+
+        Recorded as `operation` ("find" or "find_interior"), or as "find_miss" when there was none.
+        """
+        port = self.port
+        begin_ns = port.now_ns
+        area = await self.router.find(port, addr)
+        port.complete("find_miss" if area is None else operation, begin_ns, addr, area)
+        return area
+
+    async def insert(self, area: VmapArea) -> None:
+        """Insert an area that is this client's own into the busy tree of its home node."""
+        port = self.port
+        begin_ns = port.now_ns
+        await self._insert(area)
+        port.complete("insert", begin_ns, area.va_start, area)
+
+    async def insert_batch(self, areas: Sequence[VmapArea]) -> None:
+        """Insert areas by the batch strategy; the latency is that of the whole batch."""
+        port = self.port
+        begin_ns = port.now_ns
+        await self.inserter.insert(port, areas)
+        port.complete("insert_batch", begin_ns, areas[0].va_start, tuple(areas))
+
+    async def flush(self) -> None:
+        """Insert what the batch inserter has collected, if anything, as one "insert_batch"."""
+        port = self.port
+        begin_ns = port.now_ns
+        areas = await self.inserter.flush(port)
+        if areas:
+            port.complete("insert_batch", begin_ns, areas[0].va_start, areas)
+
+    async def unlink(self, addr: int) -> VmapArea | None:
+        """Find the area that contains `addr` and take it out of its busy tree."""
+        port = self.port
+        begin_ns = port.now_ns
+        area = await self.router.find_unlink(port, addr)
+        port.complete("unlink", begin_ns, addr, area)
+        return area
+
+    async def alloc(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
+        """Take a range out of the free space and insert it into its home node; None if there is no room.
+
+        Mirrors `alloc_vmap_area()` without pools: `free_vmap_area_lock`, then the node's `busy.lock`.
+        """
+        port = self.port
+        begin_ns = port.now_ns
+        area = await self.take(size, align, vstart, vend)
+        if area is not None:
+            await self._insert(area)
+        port.complete("alloc", begin_ns, vstart, area)
+        return area
+
+    async def reserve(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
+        """Take a range out of the free space only; a batch will insert it. None if there is no room."""
+        port = self.port
+        begin_ns = port.now_ns
+        area = await self.take(size, align, vstart, vend)
+        port.complete("reserve", begin_ns, vstart, None)
+        return area
+
+    async def free(self, addr: int) -> VmapArea | None:
+        """Take the area that contains `addr` out of its node and give it back to the free space.
+
+        Mirrors `find_unlink_vmap_area()` and `free_vmap_area()`, at once instead of lazily.
+        """
+        port = self.port
+        begin_ns = port.now_ns
+        area = await self.router.find_unlink(port, addr)
+        if area is not None:
+            request = Release(area)
+            reply = await port.call(FREE_SPACE, request)
+            if isinstance(reply, Refused):
+                raise RequestRefused(request, reply)
+            assert isinstance(reply, Released), f"{reply!r} does not answer {request!r}"
+        port.complete("free", begin_ns, addr, area)
+        return area
+
+    def sleep(self, ns: int) -> Awaitable[None]:
+        """Think for `ns` nanoseconds; recorded nowhere."""
+        return self.port.sleep(ns)
+
+    def wait(self, signal: Signal) -> Awaitable[None]:
+        """Wait until `signal` is set; recorded nowhere."""
+        return self.port.wait(signal)
+
+    async def take(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
+        """Ask the free space for a range, within some other operation."""
+        request = Allocate(size, align, vstart, vend)
+        reply = await self.port.call(FREE_SPACE, request)
+        if isinstance(reply, Allocated):
+            return reply.area
+        if isinstance(reply, NotFound):
+            return None
+        assert isinstance(reply, Refused), f"{reply!r} does not answer {request!r}"
+        raise RequestRefused(request, reply)
+
+    async def _insert(self, area: VmapArea) -> None:
+        router = self.router
+        request = Insert(area)
+        self.port.probes += 1
+        to = router.addresses[router.layout.addr_to_node_id(area.va_start)]
+        expect_inserted(request, await self.port.call(to, request))

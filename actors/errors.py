@@ -1,0 +1,31 @@
+"""Errors of actors: a machine that broke, a request that was refused, somebody who is not there."""
+
+from protocol.errors import VmapsimError
+from protocol.messages import Refused, Request
+
+
+class ActorFailed(Exception):
+    """An actor's machine raised while it served `request`; the machine's exception is the cause."""
+
+    def __init__(self, address: str, request: Request, cause: BaseException) -> None:
+        super().__init__(f"{address} failed with {type(cause).__name__}: {cause}, serving {request!r}")
+        self.address = address
+        self.request = request
+        self.__cause__ = cause
+
+
+class ActorGone(VmapsimError):
+    """A request was sent to an address where nobody serves, or nobody served it any more."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"nobody serves at {address!r}")
+        self.address = address
+
+
+class RequestRefused(VmapsimError):
+    """A machine refused a request that a client had no reason to think wrong."""
+
+    def __init__(self, request: Request, refused: Refused) -> None:
+        super().__init__(f"{request!r} was refused ({refused.reason}): {refused.detail}")
+        self.request = request
+        self.reason = refused.reason

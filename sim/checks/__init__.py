@@ -1,0 +1,61 @@
+"""Checks: what must be true of every run. Each is one function in a file of its own.
+
+A check looks at the evidence of a finished run and counts the exceptions to its rule.
+"""
+
+import sys
+from typing import Protocol
+
+from attrs import frozen
+
+from protocol import registry
+from protocol.area import VmapArea, ZoneLayout
+from sim.history import History
+
+
+@frozen
+class Evidence:
+    """What a run leaves for the checks."""
+
+    layout: ZoneLayout
+    nodes: dict[int, list[VmapArea]]
+    """The areas of each node, in its tree's order."""
+    free: list[VmapArea] | None
+    """The free ranges in address order; None where the workload does without the free space."""
+    space: tuple[int, int]
+    """What busy and free ranges together have to make up: [start, end)."""
+    history: History
+
+
+@frozen
+class Verdict:
+    """How many exceptions to a rule were found, and the first in words."""
+
+    count: int = 0
+    first: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the rule holds."""
+        return self.count == 0
+
+
+class Check(Protocol):
+    """The shape of a check."""
+
+    def __call__(self, evidence: Evidence) -> Verdict:
+        """Judge a finished run."""
+        ...
+
+
+def verdict_of(exceptions: list[str]) -> Verdict:
+    """Give the verdict for a list of exceptions, each in words."""
+    return Verdict(len(exceptions), exceptions[0] if exceptions else None)
+
+
+def run_all(evidence: Evidence) -> dict[str, Verdict]:
+    """Run every check of this folder, by its name with underscores."""
+    folder = sys.modules[__name__]
+    return {
+        name.replace("-", "_"): registry.load(folder, name, {})(evidence) for name in registry.names(folder)
+    }

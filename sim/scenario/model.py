@@ -1,0 +1,192 @@
+"""The scenario as a value: one frozen class per table of the file, its defaults and what is allowed.
+
+Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes. The reference of all keys
+(`docs/reference/scenario.md`) is generated from this file.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Attribute, field, frozen
+
+import protocol.policies
+import protocol.strategies
+from protocol import registry
+from sim.scenario.kernels import KERNELS
+
+COST_MODELS = ("message-passing",)
+TOPOLOGIES = ("flat",)
+
+
+class Impossible(ValueError):
+    """A value of the right type that cannot be; `key` is its name within its table."""
+
+    def __init__(self, key: str, found: object, allowed: str) -> None:
+        super().__init__(f"{key}: {found!r}")
+        self.key = key
+        self.found = found
+        self.allowed = allowed
+
+
+Validator = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+def _allowed(test: Callable[[Any], bool], words: str) -> Validator:
+    def validate(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not test(value):
+            raise Impossible(attribute.name, value, words)
+
+    return validate
+
+
+def _one_of(names: Callable[[], list[str]]) -> Validator:
+    def validate(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if value not in names():
+            raise Impossible(attribute.name, value, ", ".join(names()))
+
+    return validate
+
+
+def _at_least(low: int) -> Validator:
+    return _allowed(lambda value: value >= low, f"an integer of at least {low}")
+
+
+_SHARE = _allowed(lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1")
+_PAGE_SIZE = _allowed(
+    lambda value: 4096 <= value <= 65536 and value & (value - 1) == 0, "4096, 8192, 16384, 32768 or 65536"
+)
+_PAGES = _allowed(
+    lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
+    "[fewest, most] with 1 <= fewest <= most <= 1048576",
+)
+_MOST_TIME_NS = 10**12
+
+
+@frozen
+class Space:
+    """`[space]`: how addresses are dealt out to nodes."""
+
+    nodes: int = field(
+        default=8, validator=_allowed(lambda value: 1 <= value <= 1024, "an integer from 1 to 1024")
+    )
+    zone_pages: int = field(
+        default=16, validator=_allowed(lambda value: 1 <= value <= 2**20, "an integer from 1 to 1048576")
+    )
+    page_size: int = field(default=4096, validator=_PAGE_SIZE)
+    kernel: str = field(default="6.16", validator=_one_of(lambda: list(KERNELS)))
+
+    @property
+    def zone_size(self) -> int:
+        """Bytes in a zone."""
+        return self.zone_pages * self.page_size
+
+
+@frozen
+class Machine:
+    """`[machine]`: who asks, and how far it is from everybody else."""
+
+    cpus: int = field(
+        default=16, validator=_allowed(lambda value: 1 <= value <= 4096, "an integer from 1 to 4096")
+    )
+    topology: str = field(default="flat", validator=_one_of(lambda: list(TOPOLOGIES)))
+
+
+@frozen
+class Costs:
+    """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from."""
+
+    model: str = field(default="message-passing", validator=_one_of(lambda: list(COST_MODELS)))
+    lock_ns: int = field(default=20, validator=_at_least(0))
+    visit_ns: int = field(default=8, validator=_at_least(0))
+    insert_ns: int = field(default=40, validator=_at_least(0))
+    link_ns: int = field(default=60, validator=_at_least(0))
+
+
+@frozen
+class Lookup:
+    """`[lookup]`: which nodes a lookup asks; `extra` is for `bounded`."""
+
+    policy: str = field(default="backward", validator=_one_of(lambda: registry.names(protocol.policies)))
+    extra: int = field(default=1, validator=_at_least(0))
+
+
+@frozen
+class Batch:
+    """`[batch]`: how many areas a batch has and how it is inserted; `chunk` is for `chunked`."""
+
+    strategy: str = field(default="grouped", validator=_one_of(lambda: registry.names(protocol.strategies)))
+    areas: int = field(default=16, validator=_at_least(1))
+    chunk: int = field(default=8, validator=_at_least(1))
+
+
+@frozen
+class Mix:
+    """`[workload.mix]`: shares of operations (they sum to 1), and what kinds of finds there are.
+
+    `interior` is the share of finds at a page other than the first of an area that spans several zones,
+    `miss` the share at an address where nothing is.
+    """
+
+    find: float = field(default=0.70, validator=_SHARE)
+    insert: float = field(default=0.15, validator=_SHARE)
+    unlink: float = field(default=0.15, validator=_SHARE)
+    insert_batch: float = field(default=0.0, validator=_SHARE)
+    interior: float = field(default=0.10, validator=_SHARE)
+    miss: float = field(default=0.0, validator=_SHARE)
+
+    def __attrs_post_init__(self) -> None:
+        total = self.find + self.insert + self.unlink + self.insert_batch
+        if abs(total - 1.0) > 1e-9:
+            raise Impossible(
+                "find + insert + unlink + insert_batch", float(f"{total:.12g}"), "shares that sum to 1"
+            )
+        if self.interior + self.miss > 1.0 + 1e-9:
+            raise Impossible("interior + miss", self.interior + self.miss, "shares of finds, at most 1")
+
+
+@frozen
+class TraceUse:
+    """`[workload.trace]`: what is made of a trace besides its allocations and frees.
+
+    `lookups` is how many finds follow each allocation on average and `interior` which share of those whose
+    area spans several zones goes to a page other than the first; `batched` lets each CPU's batch inserter
+    collect its allocations; `times` is "closed" (each CPU goes on as soon as it can) or "recorded" (no
+    operation begins before its time in the trace).
+    """
+
+    lookups: float = field(
+        default=1.0, validator=_allowed(lambda value: 0.0 <= value <= 1000.0, "a number from 0 to 1000")
+    )
+    interior: float = field(default=0.25, validator=_SHARE)
+    batched: bool = False
+    times: str = field(default="closed", validator=_one_of(lambda: ["closed", "recorded"]))
+
+
+@frozen
+class Workload:
+    """`[workload]`: what the CPUs do. `file` is for `trace`; `operations` to `think_ns` are for `mix`."""
+
+    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace"]))
+    operations: int = field(default=200_000, validator=_at_least(1))
+    preload_areas: int = field(default=10_000, validator=_at_least(0))
+    pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
+    guard: bool = True
+    think_ns: int = field(
+        default=0, validator=_allowed(lambda value: 0 <= value <= _MOST_TIME_NS, f"0 to {_MOST_TIME_NS}")
+    )
+    file: str = ""
+    mix: Mix = field(factory=Mix)
+    trace: TraceUse = field(factory=TraceUse)
+
+
+@frozen
+class Scenario:
+    """All that decides a run, but for the contents of the file that `workload.file` names."""
+
+    seed: int = field(default=1, validator=_at_least(0))
+    space: Space = field(factory=Space)
+    machine: Machine = field(factory=Machine)
+    costs: Costs = field(factory=Costs)
+    lookup: Lookup = field(factory=Lookup)
+    batch: Batch = field(factory=Batch)
+    workload: Workload = field(factory=Workload)

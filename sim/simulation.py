@@ -1,0 +1,191 @@
+"""One run: build the world a scenario asks for, let it happen, judge what it left.
+
+Who owns what: the machines own areas, the world owns time, the recorder owns what happened. They meet only
+here.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import trio
+from attrs import frozen
+
+from actors.batch_inserter import BatchInserter
+from actors.client import FREE_SPACE, Client
+from actors.live import LiveWorld
+from actors.router import Router
+from actors.system import Driver, Server, run_system
+from actors.world import Port, Script, World
+from protocol import policies, strategies
+from protocol.area import ZoneLayout
+from protocol.free_machine import SPACE, FreeSpaceMachine
+from protocol.messages import NodeStatistics
+from protocol.node import NodeMachine
+from sim.checks import Evidence, Verdict, run_all
+from sim.costs import MessagePassing
+from sim.history import History
+from sim.metrics.recorder import Recorder
+from sim.scenario.model import Scenario
+from sim.virtual import VirtualWorld
+from sim.workloads import ClientScript, Plan, plan
+
+ENGINES = ("virtual", "live")
+"""The worlds a scenario can run in."""
+
+Progress = Callable[[int, int], None]
+"""Told now and then how many operations are done, and of how many."""
+
+
+@frozen
+class BatchTotals:
+    """What the batch inserters did: lock sessions and the areas in them."""
+
+    sessions: int
+    areas: int
+
+
+@frozen
+class Outcome:
+    """All that a run leaves; `sim.results` makes a file of it."""
+
+    scenario: Scenario
+    engine: str
+    virtual_ns: int
+    wall_s: float
+    events: int
+    recorder: Recorder
+    nodes: list[NodeStatistics]
+    batches: BatchTotals
+    verdicts: dict[str, Verdict]
+    facts: dict[str, int]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all checks hold."""
+        return all(verdict.ok for verdict in self.verdicts.values())
+
+
+def simulate(
+    scenario: Scenario,
+    beside: Path,
+    *,
+    engine: str = "virtual",
+    progress: Progress = lambda _done, _total: None,
+) -> Outcome:
+    """Run `scenario`; files that it names are looked up in the folder `beside`.
+
+    In the virtual engine the outcome depends on the scenario and those files only, but for `wall_s`.
+    Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
+    """
+    workload = plan(scenario, beside)
+    system = _System(scenario, workload)
+    recorder = system.recorder
+    world: VirtualWorld | LiveWorld
+    if engine == "virtual":
+
+        def pause() -> None:
+            recorder.fold_if_due()
+            progress(recorder.operations, workload.operations)
+
+        world = VirtualWorld(_costs(scenario), scenario.machine.cpus, recorder.observer(), pause)
+    else:
+        world = LiveWorld(recorder.observer())
+    started = time.perf_counter()
+    trio.run(system.run, world)
+    wall_s = time.perf_counter() - started
+    recorder.fold()
+    progress(recorder.operations, workload.operations)
+    return system.outcome(engine, world.now_ns, wall_s, world.events)
+
+
+class _System:
+    """The actors of one run and what they own."""
+
+    def __init__(self, scenario: Scenario, workload: Plan) -> None:
+        self.scenario = scenario
+        self.workload = workload
+        self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
+        self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
+        self.recorder = Recorder(History(workload.cpus))
+        self.machines = self._node_machines()
+        self.free_space = FreeSpaceMachine()
+        self.router = Router(
+            self.layout,
+            policies.load(scenario.lookup.policy, extra=scenario.lookup.extra),
+            [self._address(node_id) for node_id in range(self.layout.nr_nodes)],
+        )
+        self.inserters = {
+            cpu: BatchInserter(self.router, self.strategy, scenario.batch.areas) for cpu in workload.cpus
+        }
+        self.recorder.history.preload(workload.preload)
+        for area in workload.preload:
+            self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
+
+    async def run(self, world: World) -> None:
+        """Run all actors in `world` until the scripts are over."""
+        servers = [Server(address, machine) for address, machine in self.machines.items()]
+        if self.workload.uses_free_space:
+            servers.append(Server(FREE_SPACE, self.free_space))
+        await run_system(world, servers, self._drivers(self.workload.scripts(world)))
+
+    def outcome(self, engine: str, virtual_ns: int, wall_s: float, events: int) -> Outcome:
+        """Judge what the run has left."""
+        history = self.recorder.history
+        history.finish()
+        evidence = Evidence(
+            layout=self.layout,
+            nodes={
+                node_id: list(machine.areas(node_id))
+                for machine in self.machines.values()
+                for node_id in machine.node_ids
+            },
+            free=list(self.free_space.space) if self.workload.uses_free_space else None,
+            space=SPACE,
+            history=history,
+        )
+        return Outcome(
+            scenario=self.scenario,
+            engine=engine,
+            virtual_ns=virtual_ns,
+            wall_s=wall_s,
+            events=events,
+            recorder=self.recorder,
+            nodes=[
+                machine.statistics(node_id)
+                for machine in self.machines.values()
+                for node_id in machine.node_ids
+            ],
+            batches=BatchTotals(
+                sessions=sum(inserter.sessions for inserter in self.inserters.values()),
+                areas=sum(inserter.areas for inserter in self.inserters.values()),
+            ),
+            verdicts=run_all(evidence),
+            facts=self.workload.facts,
+        )
+
+    def _node_machines(self) -> dict[str, NodeMachine]:
+        node_ids = range(self.layout.nr_nodes)
+        if strategies.needs_one_lock(self.strategy):
+            return {self._address(0): NodeMachine(self.layout, node_ids, "busy/all")}
+        return {
+            self._address(node_id): NodeMachine(self.layout, [node_id], f"busy/{node_id}")
+            for node_id in node_ids
+        }
+
+    def _address(self, node_id: int) -> str:
+        return "nodes" if strategies.needs_one_lock(self.strategy) else f"node/{node_id}"
+
+    def _drivers(self, scripts: Mapping[int, ClientScript]) -> Sequence[Driver]:
+        return [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
+
+    def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
+        async def run(port: Port) -> None:
+            await script(Client(port, self.router, inserter))
+
+        return run
+
+
+def _costs(scenario: Scenario) -> MessagePassing:
+    costs = scenario.costs
+    return MessagePassing(costs.lock_ns, costs.visit_ns, costs.insert_ns, costs.link_ns)

@@ -1,0 +1,222 @@
+"""Ports: clients' scripts in virtual time, resumed when what they await is there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from types import coroutine
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from actors.errors import ActorGone
+from actors.world import Address, Answer, Script, Signal
+from protocol.messages import Reply, Request
+from sim.virtual.events import Attention, Entry, Parked, Thrown
+
+if TYPE_CHECKING:
+    from sim.virtual.world import VirtualWorld
+
+
+class VirtualPort:
+    """A client's script and its view of the world; stepped when what it awaits is there."""
+
+    __slots__ = (
+        "_completed",
+        "_coroutine",
+        "_next_sequence",
+        "_send",
+        "_stations",
+        "_world",
+        "cpu",
+        "gone",
+        "now_ns",
+        "parked",
+        "probes",
+        "queue_ns",
+        "service_ns",
+    )
+
+    def __init__(self, world: VirtualWorld, cpu: int, now_ns: int, script: Script) -> None:
+        self._world = world
+        self._stations = world.stations
+        self._next_sequence = world.next_sequence
+        self._completed = world.observer.completed
+        self.cpu = cpu
+        self.now_ns = now_ns
+        self.probes = self.queue_ns = self.service_ns = 0
+        self.gone = False
+        self.parked = Parked()
+        self._coroutine = script(self)
+        self._send = self._coroutine.send
+
+    # -- what scripts see -----------------------------------------------------------------------
+
+    @coroutine
+    def call(self, to: Address, request: Request) -> Generator[object, Reply, Reply]:
+        """See `Port.call`."""
+        return (yield (to, request))
+
+    @coroutine
+    def call_all(
+        self, calls: Sequence[tuple[Address, Request]]
+    ) -> Generator[object, list[Reply], list[Reply]]:
+        """See `Port.call_all`."""
+        return (yield list(calls)) if calls else []
+
+    @coroutine
+    def sleep(self, ns: int) -> Generator[object, None, None]:
+        """See `Port.sleep`."""
+        if ns > 0:
+            yield ns
+
+    @coroutine
+    def wait(self, signal: Signal) -> Generator[object, None, None]:
+        """See `Port.wait`."""
+        yield signal
+
+    def complete(self, operation: str, begin_ns: int, addr: int, answer: Answer) -> None:
+        """See `Port.complete`."""
+        self._completed(
+            (
+                operation,
+                self.cpu,
+                begin_ns,
+                self.now_ns,
+                self.probes,
+                self.queue_ns,
+                self.service_ns,
+                addr,
+                answer,
+            )
+        )
+        self.probes = self.queue_ns = self.service_ns = 0
+
+    # -- what the conductor does ----------------------------------------------------------------
+
+    def step(self, now_ns: int, _caller: object, reply: object) -> Entry | None:
+        """Resume the script with what it awaited; causes what it awaits next."""
+        if self.gone:
+            return None
+        self.now_ns = now_ns
+        try:
+            command = self._send(reply)
+        except StopIteration:
+            self._end(None)
+        except Exception as error:
+            self._end(error)
+        return self._await(now_ns, command)
+
+    def fail(self, now_ns: int, error: Exception) -> Entry | None:
+        """Resume the script by raising `error` where it waits."""
+        if self.gone:
+            return None
+        self.now_ns = now_ns
+        try:
+            command = self._coroutine.throw(error)
+        except StopIteration:
+            self._end(None)
+        except Exception as uncaught:
+            self._end(uncaught)
+        return self._await(now_ns, command)
+
+    def withdraw(self) -> None:
+        """Forget the script; whatever is under way for it is skipped."""
+        self.gone = True
+        self._coroutine.close()
+
+    def _await(self, now_ns: int, command: object) -> Entry | None:
+        if type(command) is tuple:
+            to, request = command
+            station = self._stations.get(to)
+            if station is None:
+                return (now_ns, self._next_sequence(), Thrown(self), None, ActorGone(to))
+            return (now_ns + station.link_ns[self.cpu], self._next_sequence(), station, self, request)
+        if type(command) is int:
+            return (now_ns + command, self._next_sequence(), self, None, None)
+        if isinstance(command, VirtualSignal):
+            command.add(now_ns, self)
+            return None
+        if isinstance(command, list):
+            self._call_all(now_ns, command)
+            return None
+        error = TypeError(f"a script may await its port and nothing else, not {command!r}")
+        return (now_ns, self._next_sequence(), Thrown(self), None, error)
+
+    def _call_all(self, now_ns: int, calls: list[tuple[Address, Request]]) -> None:
+        gathering = Gathering(self, len(calls))
+        for index, (to, request) in enumerate(calls):
+            branch = Branch(gathering, index)
+            station = self._stations.get(to)
+            if station is None:
+                self._world.push(now_ns, Thrown(branch), ActorGone(to))
+            else:
+                self._world.push_request(now_ns + station.link_ns[self.cpu], station, branch, request)
+
+    def _end(self, error: Exception | None) -> NoReturn:
+        self.gone = True
+        self.parked.wake(error)
+        raise Attention(self.parked)
+
+
+class Gathering:
+    """Parallel calls of one port: the script goes on with the last reply, or with the first failure."""
+
+    __slots__ = ("missing", "port", "replies")
+
+    def __init__(self, port: VirtualPort, calls: int) -> None:
+        self.port = port
+        self.missing = calls
+        self.replies: list[Any] = [None] * calls
+
+
+class Branch:
+    """One of the parallel calls. The one that replies last is the operation's critical path."""
+
+    __slots__ = ("_gathering", "_index", "cpu", "queue_ns", "service_ns")
+
+    def __init__(self, gathering: Gathering, index: int) -> None:
+        self._gathering = gathering
+        self._index = index
+        self.cpu = gathering.port.cpu
+        self.queue_ns = self.service_ns = 0
+
+    def step(self, now_ns: int, _caller: object, reply: Reply) -> Entry | None:
+        """Take the reply; the last one resumes the script."""
+        gathering = self._gathering
+        gathering.replies[self._index] = reply
+        gathering.missing -= 1
+        if gathering.missing:
+            return None
+        port = gathering.port
+        port.queue_ns += self.queue_ns
+        port.service_ns += self.service_ns
+        return port.step(now_ns, None, gathering.replies)
+
+    def fail(self, now_ns: int, error: Exception) -> Entry | None:
+        """Fail the script, unless another branch has done so."""
+        gathering = self._gathering
+        failed_before, gathering.missing = gathering.missing < 0, -1
+        return None if failed_before else gathering.port.fail(now_ns, error)
+
+
+class VirtualSignal:
+    """See `Signal`: those who wait are resumed in the order in which they came, at the time of `set`."""
+
+    __slots__ = ("_is_set", "_waiting", "_world")
+
+    def __init__(self, world: VirtualWorld) -> None:
+        self._world = world
+        self._is_set = False
+        self._waiting: list[VirtualPort] = []
+
+    def set(self) -> None:
+        """See `Signal.set`."""
+        self._is_set = True
+        for port in self._waiting:
+            self._world.push_now(port)
+        self._waiting.clear()
+
+    def add(self, now_ns: int, port: VirtualPort) -> None:
+        """Resume `port` when the signal is set, or now if it is."""
+        if self._is_set:
+            self._world.push(now_ns, port, None)
+        else:
+            self._waiting.append(port)

@@ -1,0 +1,84 @@
+"""Stations: where machines are served in virtual time, behind FIFO locks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from attrs import define
+
+from actors.errors import ActorFailed, ActorGone
+from actors.world import Address
+from protocol.machine import Machine
+from protocol.messages import Request
+from sim.virtual.events import Attention, Caller, Entry, Parked, Thrown
+
+if TYPE_CHECKING:
+    from sim.virtual.world import VirtualWorld
+
+
+@define
+class Lock:
+    """A FIFO lock in virtual time; `number` is its place in the metrics."""
+
+    number: int
+    free_at_ns: int = 0
+
+
+class Station:
+    """Where a machine is served: requests are stepped here when they arrive."""
+
+    __slots__ = (
+        "_handle",
+        "_locks",
+        "_next_sequence",
+        "_service_ns",
+        "_visited",
+        "_world",
+        "address",
+        "gone",
+        "link_ns",
+        "parked",
+    )
+
+    def __init__(self, world: VirtualWorld, address: Address, machine: Machine) -> None:
+        costs = world.costs
+        self._world = world
+        self._handle = machine.handle
+        self._locks = world.locks
+        self._next_sequence = world.next_sequence
+        self._service_ns = costs.service_ns
+        self._visited = world.observer.visited
+        self.address = address
+        self.gone = False
+        self.link_ns = [costs.link_ns(cpu, address) for cpu in range(world.cpus)]
+        self.parked = Parked()
+
+    def step(self, now_ns: int, caller: Caller, request: Request) -> Entry:
+        """Serve a request that arrives; causes its reply."""
+        if self.gone:
+            return (now_ns, self._next_sequence(), Thrown(caller), None, ActorGone(self.address))
+        try:
+            reply, work = self._handle(request)
+        except Exception as error:
+            self._fail(now_ns, caller, request, error)
+        lock = self._locks.get(work.lock) or self._new_lock(work.lock)
+        start_ns = lock.free_at_ns
+        if start_ns < now_ns:
+            start_ns = now_ns
+        service_ns = self._service_ns(work)
+        lock.free_at_ns = end_ns = start_ns + service_ns
+        cpu = caller.cpu
+        self._visited((lock.number, cpu, now_ns, start_ns, end_ns))
+        caller.queue_ns += start_ns - now_ns
+        caller.service_ns += service_ns
+        return (end_ns + self.link_ns[cpu], self._next_sequence(), caller, None, reply)
+
+    def _new_lock(self, name: str) -> Lock:
+        lock = self._locks[name] = Lock(self._world.observer.lock_number(name))
+        return lock
+
+    def _fail(self, now_ns: int, caller: Caller, request: Request, error: Exception) -> NoReturn:
+        self.gone = True
+        self._world.push(now_ns, Thrown(caller), ActorGone(self.address))
+        self.parked.wake(ActorFailed(self.address, request, error))
+        raise Attention(self.parked)

@@ -1,0 +1,55 @@
+"""Workloads: what the CPUs do. Each is one function in a file of its own, named in `workload.kind`.
+
+A workload is planned before the clock starts and gives one script per CPU. Scripts draw from streams of
+their own (`sim.chance`) and touch nothing of each other's but through signals of their world.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from attrs import field, frozen
+
+from actors.client import Client
+from actors.world import World
+from protocol import registry
+from protocol.area import VmapArea
+from sim.scenario.model import Scenario
+
+ClientScript: TypeAlias = Callable[[Client], Coroutine[Any, Any, None]]
+
+
+@frozen
+class Plan:
+    """A workload, ready to be run."""
+
+    cpus: list[int]
+    """The CPUs that do something, ascending."""
+    preload: list[VmapArea]
+    """Areas that are in the trees before the first operation."""
+    operations: int
+    """Operations that the scripts will complete, for progress; exact if nothing goes wrong."""
+    uses_free_space: bool
+    """Whether ranges come from the free space and go back there."""
+    scripts: Callable[[World], Mapping[int, ClientScript]]
+    """Makes the script of each CPU, in the world it will run in."""
+    facts: dict[str, int] = field(factory=dict)
+    """What is worth knowing about the workload's source, for the log."""
+
+
+class Workload(Protocol):
+    """The shape of a workload."""
+
+    def __call__(self, scenario: Scenario, beside: Path) -> Plan:
+        """Plan the workload of `scenario`; files are looked up in the folder `beside`.
+
+        Raises `BadInput`.
+        """
+        ...
+
+
+def plan(scenario: Scenario, beside: Path) -> Plan:
+    """Plan the workload that `scenario` names; raises `BadInput`."""
+    workload: Workload = registry.load(sys.modules[__name__], scenario.workload.kind, {})
+    return workload(scenario, beside)

@@ -1,0 +1,169 @@
+"""The mix: closed-loop CPUs that find, insert and unlink areas of their own, by given shares.
+
+Each CPU has a region of the vmalloc space for itself and inserts at growing addresses in it, one area after
+the other, so that its answers do not depend on what others do. Nothing comes from the free space: this
+workload is about the busy trees.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from attrs import define, field
+
+from actors.client import Client
+from actors.world import World
+from protocol.area import VMALLOC_END, VMALLOC_START, VmapArea
+from sim.chance import stream
+from sim.errors import BadInput
+from sim.scenario.model import Scenario
+from sim.workloads import ClientScript, Plan
+
+TRIES = 32
+"""Draws for an area that spans several zones before all own areas are searched for one."""
+
+
+def mix(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of every workload)
+    """CPUs that work on their own areas: `[workload.mix]` gives the shares."""
+    cpus = scenario.machine.cpus
+    region = _region_size(scenario)
+    shares = [_share(scenario.workload.preload_areas, cpus, cpu) for cpu in range(cpus)]
+    holdings = [
+        Holding(VMALLOC_START + cpu * region, scenario, stream(scenario.seed, f"mix/{cpu}"))
+        for cpu in range(cpus)
+    ]
+    for holding, preload in zip(holdings, shares, strict=True):
+        for _ in range(preload):
+            holding.keep(holding.next_area())
+
+    def scripts(_world: World) -> Mapping[int, ClientScript]:
+        return {
+            cpu: partial(
+                _run, scenario=scenario, own=own, operations=_share(scenario.workload.operations, cpus, cpu)
+            )
+            for cpu, own in enumerate(holdings)
+        }
+
+    return Plan(
+        cpus=list(range(cpus)),
+        preload=[area for holding in holdings for area in holding.areas],
+        operations=scenario.workload.operations,
+        uses_free_space=False,
+        scripts=scripts,
+    )
+
+
+def _share(total: int, cpus: int, cpu: int) -> int:
+    """Deal `total` out to the CPUs; the first ones get what does not divide."""
+    return total // cpus + (cpu < total % cpus)
+
+
+def _region_size(scenario: Scenario) -> int:
+    """Give each CPU an equal part of the vmalloc space, in whole pages."""
+    cpus, workload = scenario.machine.cpus, scenario.workload
+    page_size = scenario.space.page_size
+    region = (VMALLOC_END + 1 - VMALLOC_START) // cpus // page_size * page_size
+    areas = workload.preload_areas // cpus + 1 + (workload.operations // cpus + 1) * scenario.batch.areas
+    if areas * (workload.pages[1] + 1) * page_size > region:
+        raise BadInput(
+            "workload.pages",
+            f"{areas} areas of up to {workload.pages[1]} pages per CPU",
+            f"at most {region // page_size} pages per CPU",
+        )
+    return region
+
+
+@define
+class Holding:
+    """The areas of one CPU, and where its next one begins."""
+
+    next_start: int
+    _scenario: Scenario
+    random: Random
+    areas: list[VmapArea] = field(factory=list)
+
+    def next_area(self) -> VmapArea:
+        """Make the next area: a uniform number of pages, the guard page included if there is one."""
+        workload = self._scenario.workload
+        fewest, most = workload.pages
+        pages = fewest + int(self.random.random() * (most - fewest + 1)) + workload.guard
+        start = self.next_start
+        self.next_start = end = start + pages * self._scenario.space.page_size
+        return VmapArea(start, end)
+
+    def keep(self, area: VmapArea) -> None:
+        """Take `area` into the holding; it can be drawn from now on."""
+        self.areas.append(area)
+
+    def draw(self) -> VmapArea:
+        """Draw one of the areas, each as likely as the others."""
+        return self.areas[int(self.random.random() * len(self.areas))]
+
+    def take(self) -> VmapArea:
+        """Draw one of the areas and let it go."""
+        areas = self.areas
+        index = int(self.random.random() * len(areas))
+        area = areas[index]
+        areas[index] = areas[-1]
+        areas.pop()
+        return area
+
+    def draw_interior(self) -> int | None:
+        """Draw a page, not the first, of an area that spans several zones; None if there is no such."""
+        space = self._scenario.space
+        zone_size, page_size = space.zone_size, space.page_size
+        for _ in range(TRIES):
+            area = self.draw()
+            if _spans_zones(area, zone_size):
+                break
+        else:
+            spanning = [area for area in self.areas if _spans_zones(area, zone_size)]
+            if not spanning:
+                return None
+            area = spanning[int(self.random.random() * len(spanning))]
+        pages = (area.va_end - area.va_start) // page_size
+        return area.va_start + page_size * (1 + int(self.random.random() * (pages - 1)))
+
+
+def _spans_zones(area: VmapArea, zone_size: int) -> bool:
+    return area.va_start // zone_size != (area.va_end - 1) // zone_size
+
+
+async def _run(client: Client, *, scenario: Scenario, own: Holding, operations: int) -> None:
+    """Complete `operations` operations, drawn one at a time; with nothing left to find, insert."""
+    workload = scenario.workload
+    shares = workload.mix
+    until_insert = shares.find + shares.insert
+    until_unlink = until_insert + shares.unlink
+    draw = own.random.random
+    for _ in range(operations):
+        if workload.think_ns:
+            await client.sleep(workload.think_ns)
+        what = draw()
+        if what < shares.find and own.areas:
+            await _find(client, own, shares.interior, shares.miss)
+        elif until_insert <= what < until_unlink and own.areas:
+            await client.unlink(own.take().va_start)
+        elif what >= until_unlink and shares.insert_batch:
+            batch = [own.next_area() for _ in range(scenario.batch.areas)]
+            await client.insert_batch(batch)
+            for area in batch:
+                own.keep(area)
+        else:
+            area = own.next_area()
+            await client.insert(area)
+            own.keep(area)
+
+
+async def _find(client: Client, own: Holding, interior: float, miss: float) -> None:
+    which = own.random.random()
+    if which < interior:
+        addr = own.draw_interior()
+        if addr is not None:
+            await client.find(addr, "find_interior")
+            return
+    elif which < interior + miss:
+        await client.find(own.next_start)
+        return
+    await client.find(own.draw().va_start)
