@@ -1,0 +1,337 @@
+"""Reading ftrace's text: what each line becomes, and what each wrong file is told."""
+
+import gzip
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import VmapsimError
+from sim.traces.errors import TraceError
+from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace, read_ftrace
+
+SHIPPED = Path(__file__).parents[3] / "configs" / "traces" / "deb-smp4.txt.gz"
+
+ALLOC_FIELDS = (
+    "va_start: 18446683600570081280 size=8192 align=1"
+    " vstart=0xffffc90000000000 vend=0xffffe8ffffffffff failed=0"
+)
+FREE_FIELDS = "va_start=0xffffc9000025c000 nr_lazy=5 nr_lazy_max=24576"
+ALLOC = f"          <idle>-0       [000] ...1.     0.036157: alloc_vmap_area: {ALLOC_FIELDS}"
+FREE = f"     kworker/0:0-9       [003] .....     6.686109: free_vmap_area_noflush: {FREE_FIELDS}"
+PURGE = (
+    "            init-1       [002] .....    10.838257: purge_vmap_area_lazy:"
+    " start=0xffffc9000023c000 end=0xffffc90000415000 num_purged=14"
+)
+PURGE_OF_NONE = (
+    "          <idle>-0       [000] d..1.     0.000000: purge_vmap_area_lazy:"
+    " start=0xffffffffffffffff end=0x0 num_purged=0"
+)
+MARK = "            init-1       [003] .....    12.080232: tracing_mark_write: SNAP-BEGIN before"
+
+
+def read(tmp_path: Path, *lines: str) -> Trace:
+    path = tmp_path / "trace.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return read_ftrace(path)
+
+
+def complaint(path: Path) -> str:
+    """What the reader says about `path`; always one line that names the file and what is allowed."""
+    with pytest.raises(TraceError) as caught:
+        read_ftrace(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "; allowed: " in text
+    assert "\n" not in text
+    return text.removeprefix(f"{path}: ")
+
+
+# -- records --------------------------------------------------------------------------------------
+
+
+def test_an_allocation_has_a_decimal_address(tmp_path: Path) -> None:
+    """Each field of `alloc_vmap_area` is read in its own base."""
+    assert read(tmp_path, ALLOC).events == [
+        AllocEvent(
+            line=1,
+            cpu=0,
+            task="<idle>",
+            pid=0,
+            time_ns=36_157_000,
+            va_start=0xFFFF_C900_0000_E000,
+            size=8192,
+            align=1,
+            vstart=0xFFFF_C900_0000_0000,
+            vend=0xFFFF_E8FF_FFFF_FFFF,
+            failed=False,
+        )
+    ]
+
+
+def test_a_failed_allocation_is_a_record(tmp_path: Path) -> None:
+    """`failed=1` is kept, for the reader to skip or count."""
+    (event,) = read(tmp_path, ALLOC.replace("failed=0", "failed=1")).events
+
+    assert isinstance(event, AllocEvent)
+    assert event.failed
+
+
+def test_a_free_has_a_hexadecimal_address(tmp_path: Path) -> None:
+    """Each field of `free_vmap_area_noflush` is read."""
+    assert read(tmp_path, FREE).events == [
+        FreeEvent(
+            line=1,
+            cpu=3,
+            task="kworker/0:0",
+            pid=9,
+            time_ns=6_686_109_000,
+            va_start=0xFFFF_C900_0025_C000,
+            nr_lazy=5,
+            nr_lazy_max=24_576,
+        )
+    ]
+
+
+def test_a_purge_has_a_range(tmp_path: Path) -> None:
+    """Each field of `purge_vmap_area_lazy` is read, also of a purge that found nothing."""
+    assert read(tmp_path, PURGE, PURGE_OF_NONE).events == [
+        PurgeEvent(1, 2, "init", 1, 10_838_257_000, 0xFFFF_C900_0023_C000, 0xFFFF_C900_0041_5000, 14),
+        PurgeEvent(2, 0, "<idle>", 0, 0, 2**64 - 1, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "task", "pid", "cpu"),
+    [
+        ("     kworker/3:2-66      [003] .....", "kworker/3:2", 66, 3),
+        ("          <idle>-0       [000] d..1.", "<idle>", 0, 0),
+        ("           <...>-2       [001] .....", "<...>", 2, 1),
+        (" Web Content-1-2-77      [000] .....", "Web Content-1-2", 77, 0),
+        ("      a: [b] c-3-4       [127] .....", "a: [b] c-3", 4, 127),
+        (" -1 [000] 1.0: x-5       [001] .....", "-1 [000] 1.0: x", 5, 1),
+        ("                -6       [000] .....", "", 6, 0),
+        ("             größe-7       [000] .....", "größe", 7, 0),
+        ("            init-1       (    123) [003] .....", "init", 1, 3),
+        ("          <idle>-0       (-------) [003] .....", "<idle>", 0, 3),
+        ("     cat-123 [002] dNh1", "cat", 123, 2),
+        ("     cat-123   [002]", "cat", 123, 2),
+        ("cat-4194304 [002] b..22", "cat", 4_194_304, 2),
+    ],
+)
+def test_heads_of_all_shapes(tmp_path: Path, head: str, task: str, pid: int, cpu: int) -> None:
+    """Odd task names, the column of thread groups, four, five or no flags: the same record."""
+    (event,) = read(tmp_path, f"{head}     6.686109: free_vmap_area_noflush: {FREE_FIELDS}").events
+
+    assert (event.task, event.pid, event.cpu, event.time_ns) == (task, pid, cpu, 6_686_109_000)
+
+
+def test_times_are_exact(tmp_path: Path) -> None:
+    """Nanoseconds are whole numbers, also where a float would round, and for any length of fraction."""
+    times = ["9999999999.000001", "0.1", "1.123456789"]
+    trace = read(tmp_path, *(FREE.replace("6.686109", time) for time in times))
+
+    assert [event.time_ns for event in trace.events] == [
+        9_999_999_999_000_001_000,
+        100_000_000,
+        1_123_456_789,
+    ]
+
+
+# -- what is no record ----------------------------------------------------------------------------
+
+
+def test_other_events_are_counted(tmp_path: Path) -> None:
+    """An unknown event is no fault, whatever it prints."""
+    lock = (
+        "            init-1       [002] .....    11.857207: busy_lock: (_raw_spin_lock+0x4/0x30) lock=0xf"
+    )
+    trace = read(tmp_path, MARK, ALLOC, lock, MARK, lock.partition(": (")[0] + ":")
+
+    assert trace.unknown == {"tracing_mark_write": 2, "busy_lock": 2}
+    assert [event.line for event in trace.events] == [2]
+
+
+def test_a_mark_that_quotes_an_event_is_a_mark(tmp_path: Path) -> None:
+    """Only the first event name of a line counts; what a program wrote into the trace is no event."""
+    trace = read(tmp_path, ALLOC, MARK + FREE)
+
+    assert (len(trace.events), trace.unknown) == (1, {"tracing_mark_write": 1})
+
+
+def test_comments_and_empty_lines_are_skipped_but_numbered(tmp_path: Path) -> None:
+    """A line's number is that in the file; a commented-out event is a comment."""
+    trace = read(tmp_path, "# tracer: nop", "#", "", "#" + FREE[1:], FREE + "\r")
+
+    assert [event.line for event in trace.events] == [5]
+
+
+def test_lost_events_are_added_up(tmp_path: Path) -> None:
+    """The kernel says how many events it lost, or only that it lost some: then at least one."""
+    trace = read(
+        tmp_path, ALLOC, "CPU:3 [LOST 123 EVENTS]", FREE, "CPU:0 [LOST 7 EVENTS]", "CPU:1 [LOST EVENTS]"
+    )
+
+    assert trace.lost == 131
+    assert len(trace.events) == 2
+
+
+def test_cpus_are_those_of_the_header(tmp_path: Path) -> None:
+    """`#P:` tells the number of CPUs; without it the highest that printed does."""
+    header = "# entries-in-buffer/entries-written: 35364/35364   #P:16"
+
+    assert read(tmp_path, header, FREE).cpus == 16
+    assert read(tmp_path, FREE, ALLOC).cpus == 4
+
+
+def test_gzip_is_told_by_its_first_bytes(tmp_path: Path) -> None:
+    """Neither plain text called `.gz` nor gzip called `.txt` is misread."""
+    plain, packed = tmp_path / "plain.gz", tmp_path / "packed.txt"
+    plain.write_text(ALLOC)
+    packed.write_bytes(gzip.compress(ALLOC.encode()))
+
+    assert read_ftrace(plain) == read_ftrace(packed)
+
+
+def test_the_shipped_trace() -> None:
+    """The trace of `configs/traces` has the counts that its README gives."""
+    trace = read_ftrace(SHIPPED)
+
+    assert Counter(type(event) for event in trace.events) == {
+        AllocEvent: 16_256,
+        FreeEvent: 16_122,
+        PurgeEvent: 2_978,
+    }
+    assert (trace.unknown, trace.lost, trace.cpus) == ({"tracing_mark_write": 8}, 0, 4)
+    assert sum(event.num_purged for event in trace.events if isinstance(event, PurgeEvent)) == 16_115
+    assert not any(event.failed for event in trace.events if isinstance(event, AllocEvent))
+
+
+# -- what is wrong --------------------------------------------------------------------------------
+
+
+def test_a_trace_error_is_the_users() -> None:
+    """Who catches the package's one base class catches this too."""
+    assert issubclass(TraceError, VmapsimError)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """The system's own words say why it cannot be opened."""
+    assert complaint(tmp_path / "missing.txt") == (
+        "found no readable file (No such file or directory); "
+        "allowed: the text of /sys/kernel/tracing/trace, plain or gzip"
+    )
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    """A directory is no trace."""
+    assert "no readable file (Is a directory)" in complaint(tmp_path)
+
+
+def test_a_path_through_a_file(tmp_path: Path) -> None:
+    """Any other refusal of the system is told as well."""
+    (tmp_path / "file").touch()
+
+    assert "no readable file (Not a directory)" in complaint(tmp_path / "file" / "trace.txt")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_forbidden_file(tmp_path: Path) -> None:
+    """A file without permission is told so."""
+    path = tmp_path / "trace.txt"
+    path.touch(mode=0)
+
+    assert "no readable file (Permission denied)" in complaint(path)
+
+
+def test_a_truncated_gzip(tmp_path: Path) -> None:
+    """A copy that broke off says so, and after which line."""
+    path = tmp_path / "trace.txt.gz"
+    path.write_bytes(SHIPPED.read_bytes()[:100_000])
+    text = complaint(path)
+
+    assert "a gzip file that ends early" in text
+    assert int(text.partition("after line ")[2].partition(":")[0]) > 1_000
+
+
+def test_a_corrupt_gzip(tmp_path: Path) -> None:
+    """Changed bytes are found by the decompressor or, at the latest, by its checksum."""
+    path = tmp_path / "trace.txt.gz"
+    packed = bytearray(gzip.compress(ALLOC.encode()))
+    packed[-8] ^= 0xFF
+    path.write_bytes(packed)
+    assert "a corrupt gzip file (CRC check failed" in complaint(path)
+
+    path.write_bytes(packed[:10] + b"\xff" * 10)
+    assert "a corrupt gzip file (" in complaint(path)
+
+    path.write_bytes(packed[:2] + b"\xff" * 10)
+    assert "a corrupt gzip file (" in complaint(path)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    """A binary file is refused at the first line that is not UTF-8."""
+    path = tmp_path / "trace.dat"
+    path.write_bytes(ALLOC.encode() + b"\n\xff\xfe\x00")
+
+    assert complaint(path).startswith("line 2: found bytes that are not UTF-8")
+
+
+def test_a_line_that_is_no_event(tmp_path: Path) -> None:
+    """The line's number and its beginning are shown, with no control characters, and how a line looks."""
+    path = tmp_path / "trace.txt"
+    path.write_text(f"{ALLOC}\n\n\x1b[2J{'x' * 100}\n")
+
+    assert complaint(path) == (
+        f"line 3: found '\\x1b[2J{'x' * 53}...'; "
+        "allowed: TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: event: fields"
+    )
+
+
+@pytest.mark.parametrize("time", ["1", "1.", ".5", "1e3", "-1.0", "1.0000000001", "9" * 5000 + ".0"])
+def test_a_time_of_another_shape(tmp_path: Path, time: str) -> None:
+    """A clock that counts no seconds (`x86-tsc`, `counter`) is no time."""
+    path = tmp_path / "trace.txt"
+    path.write_text(FREE.replace("6.686109", time))
+
+    assert complaint(path).startswith("line 1: found ")
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        (
+            "alloc_vmap_area",
+            ALLOC_FIELDS.replace("va_start: 18446683600570081280", "va_start: 0xffffc9000000e000"),
+        ),
+        ("alloc_vmap_area", ALLOC_FIELDS.replace(" align=1", "")),
+        ("alloc_vmap_area", ALLOC_FIELDS + " more=1"),
+        ("alloc_vmap_area", ALLOC_FIELDS.replace("8192", "9" * 5000)),
+        ("free_vmap_area_noflush", FREE_FIELDS.replace("nr_lazy=5", "nr_lazy=-5")),
+        ("free_vmap_area_noflush", "va_start=(____ptrval____) nr_lazy=5 nr_lazy_max=24576"),
+        ("purge_vmap_area_lazy", "start=0x0 end=0x0"),
+        ("purge_vmap_area_lazy", ""),
+    ],
+)
+def test_a_known_event_with_other_fields(tmp_path: Path, event: str, fields: str) -> None:
+    """Fields that a kernel does not print are shown, with those it does."""
+    path = tmp_path / "trace.txt"
+    path.write_text(f"{ALLOC}\n   init-1 [000] ..... 1.000000: {event}: {fields}\n")
+    text = complaint(path)
+
+    assert text.startswith(f"line 2: found '{event}: {fields[:20]}")
+    assert text.endswith("(D decimal, H hexadecimal)")
+
+
+def test_a_trace_without_vmalloc_events(tmp_path: Path) -> None:
+    """A trace of something else says what it has, and how to record what is needed."""
+    path = tmp_path / "trace.txt"
+    path.write_text(f"# tracer: nop\n{MARK}\n")
+    assert complaint(path) == (
+        "no vmalloc events: found tracing_mark_write; "
+        "allowed: a trace with some: record with trace_event=vmalloc:*"
+    )
+
+    path.write_text("")
+    assert complaint(path).startswith("no vmalloc events: found no other events either; ")
