@@ -12,7 +12,17 @@ from actors.errors import RequestRefused
 from actors.router import Router
 from actors.world import Address, Port, Signal
 from protocol.area import VmapArea
-from protocol.messages import Allocate, Allocated, Insert, NotFound, Refused, Release, Released
+from protocol.messages import (
+    Allocate,
+    Allocated,
+    Find,
+    FindUnlink,
+    Insert,
+    NotFound,
+    Refused,
+    Release,
+    Released,
+)
 
 FREE_SPACE: Final[Address] = "free"
 """Where the free space is served."""
@@ -33,7 +43,7 @@ class Client:
         """
         port = self.port
         begin_ns = port.now_ns
-        area = await self.router.find(port, addr)
+        area = await self.router.search(port, addr, Find)
         port.complete("find_miss" if area is None else operation, begin_ns, addr, area)
         return area
 
@@ -63,7 +73,7 @@ class Client:
         """Find the area that contains `addr` and take it out of its busy tree."""
         port = self.port
         begin_ns = port.now_ns
-        area = await self.router.find_unlink(port, addr)
+        area = await self.router.search(port, addr, FindUnlink)
         port.complete("unlink", begin_ns, addr, area)
         return area
 
@@ -95,7 +105,7 @@ class Client:
         """
         port = self.port
         begin_ns = port.now_ns
-        area = await self.router.find_unlink(port, addr)
+        area = await self.router.search(port, addr, FindUnlink)
         if area is not None:
             request = Release(area)
             reply = await port.call(FREE_SPACE, request)

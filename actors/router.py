@@ -24,17 +24,14 @@ class Router:
         self._policy = policy
         self._rounds: dict[int, Rounds] = {}
 
-    async def find(self, port: Port, addr: int) -> VmapArea | None:
-        """Find the area that contains `addr`, None if no node that was asked has it."""
-        return await self._search(port, addr, Find)
-
-    async def find_unlink(self, port: Port, addr: int) -> VmapArea | None:
-        """Find the area that contains `addr` and take it out under the same hold of the lock."""
-        return await self._search(port, addr, FindUnlink)
-
-    async def _search(
+    async def search(
         self, port: Port, addr: int, ask: Callable[[int, int], Find | FindUnlink]
     ) -> VmapArea | None:
+        """Find the area that contains `addr`, None if no node that was asked has it.
+
+        `ask` makes the request for a node: `Find`, or `FindUnlink` to take the area out of its tree under the
+        same hold of the lock. Raises `RequestRefused` when a node says it is the wrong one.
+        """
         addresses = self.addresses
         home = self.layout.addr_to_node_id(addr)
         rounds = self._rounds.get(home)

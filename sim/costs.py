@@ -23,6 +23,11 @@ class CostModel(Protocol):
         """Give the time a message takes between a CPU and an actor, each way."""
         ...
 
+    @property
+    def uniform_link_ns(self) -> int | None:
+        """What `link_ns` always gives, None if that depends on who sends to whom."""
+        ...
+
 
 @frozen
 class MessagePassing:
@@ -49,4 +54,9 @@ class MessagePassing:
 
     def link_ns(self, cpu: int, address: Address) -> int:  # noqa: ARG002 (the flat topology)
         """See `CostModel.link_ns`: the same between any CPU and any actor."""
+        return self.link_ns_each_way
+
+    @property
+    def uniform_link_ns(self) -> int:
+        """See `CostModel.uniform_link_ns`."""
         return self.link_ns_each_way

@@ -15,7 +15,7 @@ until that ends, or `finish`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import define
 
@@ -82,12 +82,10 @@ class History:
         """Note that `cpu` will complete no further operation."""
         self._last_end_ns.pop(cpu, None)
 
-    def extend(self, operations: Iterable[Completed]) -> None:
+    def extend(self, operations: Sequence[Completed]) -> None:
         """Judge and add operations, in the order in which they ended."""
-        last_end_ns = self._last_end_ns
         for operation in operations:
-            name, cpu, _begin_ns, end_ns, _probes, _queue_ns, _service_ns, _addr, answer = operation
-            last_end_ns[cpu] = end_ns
+            name, answer = operation[0], operation[8]
             if name in INSERTING:
                 self._insert(operation)
             elif name in SILENT:
@@ -98,7 +96,9 @@ class History:
                 self._remove(operation)
             else:
                 self._judge_hit(operation)
-        self._settle(min(last_end_ns.values(), default=NEVER))
+        for operation in operations:
+            self._last_end_ns[operation[1]] = operation[3]
+        self._settle(min(self._last_end_ns.values(), default=NEVER))
 
     def finish(self) -> None:
         """Judge what was put off: nothing else is under way any more."""

@@ -5,7 +5,7 @@ folded into latencies, lock statistics, the digest and the history that the chec
 emptied. Memory does not grow with the number of operations.
 
 The digest covers, in order: every visit (lock, cpu, arrival, start, end) and every completed operation
-(name, cpu, begin, end, probes, queue, service, address, areas). It does not depend on how the lists were
+(name, cpu, begin, end, probes, queue, service, address, end of the area answered). It does not depend on how the lists were
 cut into chunks, and holds no wall time in virtual time.
 """
 
@@ -16,7 +16,7 @@ from itertools import chain
 
 import numpy as np
 
-from actors.world import Completed, Observer, Visit
+from actors.world import Answer, Completed, Observer, Visit
 from protocol.area import VmapArea
 from sim.history import History
 from sim.metrics.latency import Latency, LatencyTable
@@ -38,7 +38,7 @@ class Recorder:
         self._completed: list[Completed] = []
         self._visits: list[Visit] = []
         self._operations_hash = hashlib.sha256()
-        self._answers_hash = hashlib.sha256()
+        self._batches_hash = hashlib.sha256()
         self._visits_hash = hashlib.sha256()
 
     def observer(self) -> Observer:
@@ -70,7 +70,7 @@ class Recorder:
         names = "\n".join(chain(self._names, (lock.name for lock in self.locks.locks)))
         whole = hashlib.sha256(names.encode())
         whole.update(self._operations_hash.digest())
-        whole.update(self._answers_hash.digest())
+        whole.update(self._batches_hash.digest())
         whole.update(self._visits_hash.digest())
         return f"sha256:{whole.hexdigest()}"
 
@@ -95,28 +95,25 @@ class Recorder:
         known = self._names
         for name in dict.fromkeys(names):
             known.setdefault(name, len(known))
-        table = np.empty((len(names), 8), dtype="<i8")
+        table = np.empty((len(names), 9), dtype="<i8")
         columns = ([known[name] for name in names], cpus, begins, ends, probes, queues, services)
         for index, column in enumerate(columns):
             table[:, index] = array("q", column)
         table[:, 7] = np.frombuffer(array("Q", addrs), dtype=np.int64)
+        answer_ends, batch_ends = _ends(answers)
+        table[:, 8] = np.frombuffer(array("Q", answer_ends), dtype=np.int64)
         self._operations_hash.update(table.tobytes())
-        self._answers_hash.update(np.array(_boundaries(answers), dtype="<u8").tobytes())
-        code, _cpu, begin, end, probe, queue, service, _addr = table.T
+        self._batches_hash.update(np.array(batch_ends, dtype="<u8").tobytes())
+        code, _cpu, begin, end, probe, queue, service = table.T[:7]
         self.latencies.fold(code, probe, end - begin, queue, service)
         self.history.extend(self._completed)
 
 
-def _boundaries(answers: Sequence[VmapArea | tuple[VmapArea, ...] | None]) -> list[int]:
-    """Flatten answers: for each its number of areas, then their starts and ends."""
-    flat: list[int] = []
-    for answer in answers:
-        if answer is None:
-            flat.append(0)
-        elif isinstance(answer, tuple):
-            flat.append(len(answer))
-            for area in answer:
-                flat += (area.va_start, area.va_end)
-        else:
-            flat += (1, answer.va_start, answer.va_end)
-    return flat
+def _ends(answers: Sequence[Answer]) -> tuple[list[int], list[int]]:
+    """Give the end of each answer's area (0 for none, the number of areas for a batch), and all batches' ends."""
+    batches = [answer for answer in answers if isinstance(answer, tuple)]
+    ends = [
+        answer.va_end if isinstance(answer, VmapArea) else 0 if answer is None else len(answer)
+        for answer in answers
+    ]
+    return ends, [area.va_end for batch in batches for area in batch]

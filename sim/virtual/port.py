@@ -21,6 +21,7 @@ class VirtualPort:
     __slots__ = (
         "_completed",
         "_coroutine",
+        "_in_order_link_ns",
         "_next_sequence",
         "_send",
         "_stations",
@@ -39,6 +40,7 @@ class VirtualPort:
         self._stations = world.stations
         self._next_sequence = world.next_sequence
         self._completed = world.observer.completed
+        self._in_order_link_ns = world.in_order_link_ns
         self.cpu = cpu
         self.now_ns = now_ns
         self.probes = self.queue_ns = self.service_ns = 0
@@ -102,6 +104,13 @@ class VirtualPort:
             self._end(None)
         except Exception as error:
             self._end(error)
+        if type(command) is tuple:
+            to, request = command
+            station = self._stations.get(to)
+            if station is not None:
+                if self._in_order_link_ns is not None:
+                    return station.step(now_ns + self._in_order_link_ns, self, request)
+                return station.post(now_ns, self, request)
         return self._await(now_ns, command)
 
     def fail(self, now_ns: int, error: Exception) -> Entry | None:
@@ -128,7 +137,7 @@ class VirtualPort:
             station = self._stations.get(to)
             if station is None:
                 return (now_ns, self._next_sequence(), Thrown(self), None, ActorGone(to))
-            return (now_ns + station.link_ns[self.cpu], self._next_sequence(), station, self, request)
+            return station.post(now_ns, self, request)
         if type(command) is int:
             return (now_ns + command, self._next_sequence(), self, None, None)
         if isinstance(command, VirtualSignal):
@@ -148,7 +157,7 @@ class VirtualPort:
             if station is None:
                 self._world.push(now_ns, Thrown(branch), ActorGone(to))
             else:
-                self._world.push_request(now_ns + station.link_ns[self.cpu], station, branch, request)
+                self._world.push_entry(station.post(now_ns, branch, request))
 
     def _end(self, error: Exception | None) -> NoReturn:
         self.gone = True

@@ -53,6 +53,13 @@ class Station:
         self.link_ns = [costs.link_ns(cpu, address) for cpu in range(world.cpus)]
         self.parked = Parked()
 
+    def post(self, now_ns: int, caller: Caller, request: Request) -> Entry:
+        """Send a request from `caller`; causes its arrival, or its reply where requests keep their order."""
+        arrival_ns = now_ns + self.link_ns[caller.cpu]
+        if self._world.in_order_link_ns is None:
+            return (arrival_ns, self._next_sequence(), self, caller, request)
+        return self.step(arrival_ns, caller, request)
+
     def step(self, now_ns: int, caller: Caller, request: Request) -> Entry:
         """Serve a request that arrives; causes its reply."""
         if self.gone:

@@ -11,7 +11,10 @@ scripts start in the order in which they were driven. Nothing else decides: no h
 
 **Locks** are FIFO servers. Since the n-th request to arrive is the n-th to be served, a request is
 served when it *arrives*: the machine's state is then that of its service's start, and the time of
-its end is known, `max(arrival, free_at) + service`. One event per request suffices.
+its end is known, `max(arrival, free_at) + service`. The reply is the next event.
+
+Where all links take equally long, requests arrive in the order in which they were sent, and are served
+when they are *sent*, with the time of their arrival: the same outcome for half the events.
 
 **Tasks.** Each actor is a trio task that parks in `serve` or `drive`. What goes wrong in a step is
 raised there; a task that is cancelled or fails withdraws: entries that were meant for it are skipped,
@@ -49,6 +52,7 @@ class VirtualWorld:
     def __init__(self, costs: CostModel, cpus: int, observer: Observer, pause: Callable[[], None]) -> None:
         """Make an empty world; `pause` is called between slices."""
         self.costs = costs
+        self.in_order_link_ns = costs.uniform_link_ns
         self.cpus = cpus
         self.observer = observer
         self.stations: dict[Address, Station] = {}
@@ -145,6 +149,6 @@ class VirtualWorld:
         """Let `target` be stepped at the present time, after all that is already due then."""
         self.push(self.now_ns, target, None)
 
-    def push_request(self, time_ns: int, station: Station, caller: Caller, request: Request) -> None:
-        """Let `request` of `caller` arrive at `station` at `time_ns`."""
-        heappush(self._heap, (time_ns, self.next_sequence(), station, caller, request))
+    def push_entry(self, entry: Entry) -> None:
+        """Let `entry` happen."""
+        heappush(self._heap, entry)

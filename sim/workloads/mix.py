@@ -109,6 +109,17 @@ class Holding:
         areas.pop()
         return area
 
+    def draw_find(self, interior: float, miss: float) -> tuple[int, str]:
+        """Draw an address to find, and the name of finding it; there must be areas."""
+        which = self.random.random()
+        if which < interior:
+            addr = self.draw_interior()
+            if addr is not None:
+                return addr, "find_interior"
+        elif which < interior + miss:
+            return self.next_start, "find"
+        return self.draw().va_start, "find"
+
     def draw_interior(self) -> int | None:
         """Draw a page, not the first, of an area that spans several zones; None if there is no such."""
         space = self._scenario.space
@@ -142,7 +153,7 @@ async def _run(client: Client, *, scenario: Scenario, own: Holding, operations: 
             await client.sleep(workload.think_ns)
         what = draw()
         if what < shares.find and own.areas:
-            await _find(client, own, shares.interior, shares.miss)
+            await client.find(*own.draw_find(shares.interior, shares.miss))
         elif until_insert <= what < until_unlink and own.areas:
             await client.unlink(own.take().va_start)
         elif what >= until_unlink and shares.insert_batch:
@@ -154,16 +165,3 @@ async def _run(client: Client, *, scenario: Scenario, own: Holding, operations: 
             area = own.next_area()
             await client.insert(area)
             own.keep(area)
-
-
-async def _find(client: Client, own: Holding, interior: float, miss: float) -> None:
-    which = own.random.random()
-    if which < interior:
-        addr = own.draw_interior()
-        if addr is not None:
-            await client.find(addr, "find_interior")
-            return
-    elif which < interior + miss:
-        await client.find(own.next_start)
-        return
-    await client.find(own.draw().va_start)

@@ -1,0 +1,1 @@
+"""Slow linear twins: each does what a clever structure does, too simply to be wrong."""
