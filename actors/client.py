@@ -36,16 +36,16 @@ class Client:
         self.router = router
         self.inserter = inserter
 
-    async def find(self, addr: int, operation: str = "find") -> VmapArea | None:
+    def find(self, addr: int, operation: str = "find") -> Awaitable[VmapArea | None]:
         """Find the area that contains `addr`.
 
         Recorded as `operation` ("find" or "find_interior"), or as "find_miss" when there was none.
         """
-        port = self.port
-        begin_ns = port.now_ns
-        area = await self.router.search(port, addr, Find)
-        port.complete("find_miss" if area is None else operation, begin_ns, addr, area)
-        return area
+        return self.router.search(self.port, addr, Find, operation)
+
+    def unlink(self, addr: int) -> Awaitable[VmapArea | None]:
+        """Find the area that contains `addr` and take it out of its busy tree."""
+        return self.router.search(self.port, addr, FindUnlink, "unlink")
 
     async def insert(self, area: VmapArea) -> None:
         """Insert an area that is this client's own into the busy tree of its home node."""
@@ -68,14 +68,6 @@ class Client:
         areas = await self.inserter.flush(port)
         if areas:
             port.complete("insert_batch", begin_ns, areas[0].va_start, areas)
-
-    async def unlink(self, addr: int) -> VmapArea | None:
-        """Find the area that contains `addr` and take it out of its busy tree."""
-        port = self.port
-        begin_ns = port.now_ns
-        area = await self.router.search(port, addr, FindUnlink)
-        port.complete("unlink", begin_ns, addr, area)
-        return area
 
     async def alloc(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
         """Take a range out of the free space and insert it into its home node; None if there is no room.
@@ -105,7 +97,7 @@ class Client:
         """
         port = self.port
         begin_ns = port.now_ns
-        area = await self.router.search(port, addr, FindUnlink)
+        area = await self.router.search(port, addr, FindUnlink, None)
         if area is not None:
             request = Release(area)
             reply = await port.call(FREE_SPACE, request)

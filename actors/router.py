@@ -25,45 +25,54 @@ class Router:
         self._rounds: dict[int, Rounds] = {}
 
     async def search(
-        self, port: Port, addr: int, ask: Callable[[int, int], Find | FindUnlink]
+        self, port: Port, addr: int, ask: Callable[[int, int], Find | FindUnlink], operation: str | None
     ) -> VmapArea | None:
         """Find the area that contains `addr`, None if no node that was asked has it.
 
-        `ask` makes the request for a node: `Find`, or `FindUnlink` to take the area out of its tree under the
-        same hold of the lock. Raises `RequestRefused` when a node says it is the wrong one.
+        `ask` makes the request for a node: `Find`, or `FindUnlink` to take the area out under the same hold
+        of the lock. Records itself as `operation`, a find without an area as "find_miss", unless that is None.
+        Raises `RequestRefused` when a node says it is the wrong one.
         """
+        begin_ns = port.now_ns
         addresses = self.addresses
         home = self.layout.addr_to_node_id(addr)
-        rounds = self._rounds.get(home)
-        if rounds is None:
-            rounds = self._rounds[home] = self._policy(home, self.layout.nr_nodes)
-        for nodes in rounds:
+        area = None
+        for nodes in self._rounds.get(home) or self._rounds_from(home):
             port.probes += len(nodes)
             if len(nodes) == 1:
                 node_id = nodes[0]
                 request = ask(node_id, addr)
-                area = _area_in(await port.call(addresses[node_id], request), request)
-                if area is not None:
-                    return area
-            else:
-                requests = [ask(node_id, addr) for node_id in nodes]
-                replies = await port.call_all(
-                    [
-                        (addresses[node_id], request)
-                        for node_id, request in zip(nodes, requests, strict=True)
-                    ]
-                )
-                for request, reply in zip(requests, replies, strict=True):
+                reply = await port.call(addresses[node_id], request)
+                if type(reply) is not NotFound:
                     area = _area_in(reply, request)
-                    if area is not None:
-                        return area
-        return None
+                    break
+            else:
+                area = await self._ask_all(port, nodes, [ask(node_id, addr) for node_id in nodes])
+                if area is not None:
+                    break
+        if operation is not None:
+            if area is None and ask is Find:
+                operation = "find_miss"
+            port.complete(operation, begin_ns, addr, area)
+        return area
+
+    async def _ask_all(
+        self, port: Port, nodes: Sequence[int], requests: Sequence[Find | FindUnlink]
+    ) -> VmapArea | None:
+        calls = [
+            (self.addresses[node_id], request) for node_id, request in zip(nodes, requests, strict=True)
+        ]
+        replies = zip(requests, await port.call_all(calls), strict=True)
+        found = [_area_in(reply, request) for request, reply in replies if type(reply) is not NotFound]
+        return found[0] if found else None
+
+    def _rounds_from(self, home: int) -> Rounds:
+        rounds = self._rounds[home] = self._policy(home, self.layout.nr_nodes)
+        return rounds
 
 
-def _area_in(reply: Reply, request: Request) -> VmapArea | None:
+def _area_in(reply: Reply, request: Request) -> VmapArea:
     if isinstance(reply, (Found, Unlinked)):
         return reply.area
-    if isinstance(reply, NotFound):
-        return None
     assert isinstance(reply, Refused), f"{reply!r} does not answer {request!r}"
     raise RequestRefused(request, reply)

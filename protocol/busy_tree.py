@@ -27,13 +27,15 @@ LEAF_MAX = 1024
 class BusyTree:
     """Areas by address; they never overlap. Not thread-safe: its node's actor is its only user."""
 
-    __slots__ = ("_by_start", "_heads", "_leaves", "bytes_busy")
+    __slots__ = ("_by_start", "_heads", "_leaves", "bytes_busy", "depth")
 
     def __init__(self) -> None:
         self._heads: list[int] = [0]
         self._leaves: list[list[int]] = [[]]
         self._by_start: dict[int, VmapArea] = {}
         self.bytes_busy = 0
+        self.depth = 0
+        """Nodes on a search path of a balanced tree with as many areas: `len(self).bit_length()`."""
 
     def __len__(self) -> int:
         return len(self._by_start)
@@ -88,6 +90,7 @@ class BusyTree:
         if not position:
             self._heads[index] = va_start
         self._by_start[va_start] = area
+        self.depth = len(self._by_start).bit_length()
         self.bytes_busy += area.va_end - va_start
         if len(leaf) > LEAF_MAX:
             self._split(index)
@@ -101,6 +104,7 @@ class BusyTree:
         leaf = self._leaves[index]
         position = bisect_right(leaf, va_start) - 1
         del leaf[position]
+        self.depth = len(self._by_start).bit_length()
         self.bytes_busy -= area.va_end - va_start
         if leaf:
             if not position:
@@ -130,4 +134,5 @@ class BusyTree:
         areas = list(self)
         assert all(area.va_start < area.va_end for area in areas), "an area is empty"
         assert all(a.va_end <= b.va_start for a, b in pairwise(areas)), "areas overlap"
+        assert self.depth == len(areas).bit_length(), "depth is off"
         assert self.bytes_busy == sum(area.size for area in areas), "bytes_busy is off"

@@ -37,10 +37,11 @@ class FreeSpaceMachine:
     def __init__(self) -> None:
         self.space = FreeSpace(*SPACE)
         self._requests = 0
+        self._works = [Work(LOCK, depth, 1) for depth in range(65)]
 
     def handle(self, request: FreeSpaceRequest) -> tuple[Reply, Work]:
         """Serve one request; give the reply and the work that was done under the lock."""
-        work = Work(LOCK, len(self.space).bit_length(), 1)
+        work = self._works[len(self.space).bit_length()]
         self._requests += 1
         match request:
             case Allocate():

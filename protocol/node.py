@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TypeAlias, assert_never
 
+from attrs import define, field
+
 from protocol.area import VmapArea, ZoneLayout
 from protocol.busy_tree import BusyTree
 from protocol.errors import AreaOverlap
@@ -43,6 +45,21 @@ class _NotMine(Exception):
     """The node with this id is not in the machine's charge."""
 
 
+@define(eq=False)
+class _Node:
+    """A node in the machine's charge."""
+
+    tree: BusyTree = field(factory=BusyTree)
+    requests: int = 0
+
+
+class _Nodes(dict[int, _Node]):
+    """The nodes in a machine's charge by id; asking for another one raises `_NotMine`."""
+
+    def __missing__(self, node_id: int) -> _Node:
+        raise _NotMine(node_id)
+
+
 class NodeMachine:
     """Serves requests to the nodes in its charge, one at a time.
 
@@ -50,20 +67,20 @@ class NodeMachine:
     """
 
     def __init__(self, layout: ZoneLayout, node_ids: Sequence[int], lock: str) -> None:
-        self._layout = layout
-        self._trees = {node_id: BusyTree() for node_id in node_ids}
-        self._requests = dict.fromkeys(node_ids, 0)
+        self._home = layout.addr_to_node_id
+        self._nodes = _Nodes((node_id, _Node()) for node_id in node_ids)
         self._lock = lock
-        self._work_of_one: list[Work] = []
+        # Work is a value: that of moving one area is made once per depth of the tree.
+        self._works = [Work(lock, depth, 1) for depth in range(65)]
 
     @property
     def node_ids(self) -> tuple[int, ...]:
         """The nodes in this machine's charge, ascending."""
-        return tuple(sorted(self._trees))
+        return tuple(sorted(self._nodes))
 
     def areas(self, node_id: int) -> Iterable[VmapArea]:
         """Give the areas of a node in address order, without counting as a request."""
-        return self._trees[node_id]
+        return self._nodes[node_id].tree
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Insert areas that are there before the first request (kernel: `vmalloc_init` importing `vmlist`).
@@ -71,109 +88,92 @@ class NodeMachine:
         Raises `AreaOverlap`.
         """
         for area in areas:
-            self._trees[self._layout.addr_to_node_id(area.va_start)].insert(area)
+            self._nodes[self._home(area.va_start)].tree.insert(area)
 
     def handle(self, request: NodeRequest) -> Served:
         """Serve one request; give the reply and the work that was done under the lock."""
         try:
             match request:
                 case Find():
-                    return self._find(request)
+                    node = self._nodes[request.node_id]
+                    node.requests += 1
+                    area = node.tree.find(request.addr)
+                    return (NOT_FOUND if area is None else Found(area)), self._works[node.tree.depth]
                 case FindUnlink():
-                    return self._find_unlink(request)
+                    return self._find_unlink(self._nodes[request.node_id], request.addr)
                 case Insert():
                     return self._insert_batch((request.area,))
                 case InsertBatch():
                     return self._insert_batch(request.areas)
                 case Unlink():
-                    return self._unlink(request)
+                    return self._unlink(self._nodes[self._home(request.va_start)], request.va_start)
                 case FindExceed():
-                    return self._find_exceed(request)
+                    return self._find_exceed(self._nodes[request.node_id], request.addr)
                 case ListAreas():
-                    return self._list_areas(request)
+                    return self._list_areas(self._nodes[request.node_id], request)
                 case GetStatistics():
-                    return self._get_statistics(request)
+                    self._nodes[request.node_id].requests += 1
+                    return self.statistics(request.node_id), self._works[0]
                 case _:
                     assert_never(request)
         except _NotMine as not_mine:
-            mine = ", ".join(map(str, self.node_ids))
-            return Refused("wrong-node", f"node {not_mine} is not among mine: {mine}"), self._work(0)
+            return self._refuse(not_mine)
 
-    def _tree(self, node_id: int) -> BusyTree:
-        """Give the tree of a node in our charge and count the request; raises `_NotMine`."""
-        try:
-            self._requests[node_id] += 1
-        except KeyError:
-            raise _NotMine(node_id) from None
-        return self._trees[node_id]
-
-    def _find(self, request: Find) -> Served:
-        tree = self._tree(request.node_id)
-        area = tree.find(request.addr)
-        return (NOT_FOUND if area is None else Found(area)), self._work(len(tree))
-
-    def _find_exceed(self, request: FindExceed) -> Served:
-        tree = self._tree(request.node_id)
-        area = tree.find_exceed(request.addr)
-        return (NOT_FOUND if area is None else Found(area)), self._work(len(tree))
-
-    def _find_unlink(self, request: FindUnlink) -> Served:
-        tree = self._tree(request.node_id)
-        work = self._work(len(tree))
-        area = tree.find(request.addr)
+    def _find_unlink(self, node: _Node, addr: int) -> Served:
+        node.requests += 1
+        work = self._works[node.tree.depth]
+        area = node.tree.find(addr)
         if area is None:
             return NOT_FOUND, work
-        tree.unlink(area.va_start)
+        node.tree.unlink(area.va_start)
         return Unlinked(area), work
 
-    def _unlink(self, request: Unlink) -> Served:
-        tree = self._tree(self._layout.addr_to_node_id(request.va_start))
-        work = self._work(len(tree))
-        area = tree.unlink(request.va_start)
+    def _unlink(self, node: _Node, va_start: int) -> Served:
+        node.requests += 1
+        work = self._works[node.tree.depth]
+        area = node.tree.unlink(va_start)
         return (NOT_FOUND if area is None else Unlinked(area)), work
 
+    def _find_exceed(self, node: _Node, addr: int) -> Served:
+        node.requests += 1
+        area = node.tree.find_exceed(addr)
+        return (NOT_FOUND if area is None else Found(area)), self._works[node.tree.depth]
+
     def _insert_batch(self, areas: tuple[VmapArea, ...]) -> Served:
-        node_ids = [self._layout.addr_to_node_id(area.va_start) for area in areas]
-        trees = {node_id: self._tree(node_id) for node_id in node_ids}
-        work = self._work(sum(map(len, trees.values())), len(areas))
-        inserted: list[tuple[BusyTree, VmapArea]] = []
-        for node_id, area in zip(node_ids, areas, strict=True):
+        homes = [self._nodes[self._home(area.va_start)] for area in areas]
+        nodes = dict.fromkeys(homes)
+        for node in nodes:
+            node.requests += 1
+        depth = sum(len(node.tree) for node in nodes).bit_length()
+        work = self._works[depth] if len(areas) == 1 else Work(self._lock, depth, len(areas))
+        for inserted, (node, area) in enumerate(zip(homes, areas, strict=True)):
             try:
-                trees[node_id].insert(area)
+                node.tree.insert(area)
             except AreaOverlap as overlap:
-                for tree, earlier in inserted:
-                    tree.unlink(earlier.va_start)
+                for earlier in range(inserted):
+                    homes[earlier].tree.unlink(areas[earlier].va_start)
                 return Refused("overlap", str(overlap)), work
-            inserted.append((trees[node_id], area))
         return Inserted(len(areas)), work
 
-    def _list_areas(self, request: ListAreas) -> Served:
-        tree = self._tree(request.node_id)
-        listed = tuple(islice(tree.iterate_from(request.start), request.limit + 1))
+    def _list_areas(self, node: _Node, request: ListAreas) -> Served:
+        node.requests += 1
+        listed = tuple(islice(node.tree.iterate_from(request.start), request.limit + 1))
         more = len(listed) > request.limit
-        return Areas(listed[: request.limit], more), self._work(len(tree), max(1, len(listed) - more))
+        work = Work(self._lock, node.tree.depth, max(1, len(listed) - more))
+        return Areas(listed[: request.limit], more), work
 
-    def _get_statistics(self, request: GetStatistics) -> Served:
-        self._tree(request.node_id)
-        return self.statistics(request.node_id), self._work(0)
+    def _refuse(self, not_mine: _NotMine) -> Served:
+        mine = ", ".join(map(str, self.node_ids))
+        return Refused("wrong-node", f"node {not_mine} is not among mine: {mine}"), self._works[0]
 
     def statistics(self, node_id: int) -> NodeStatistics:
         """Give the counters of a node, without counting as a request."""
-        tree = self._trees[node_id]
-        return NodeStatistics(node_id, len(tree), tree.bytes_busy, self._requests[node_id])
-
-    def _work(self, areas: int, moved: int = 1) -> Work:
-        """Give the work of a search among `areas`; for one area moved made once per depth."""
-        depth = areas.bit_length()
-        if moved != 1:
-            return Work(self._lock, depth, moved)
-        while len(self._work_of_one) <= depth:
-            self._work_of_one.append(Work(self._lock, len(self._work_of_one), 1))
-        return self._work_of_one[depth]
+        node = self._nodes[node_id]
+        return NodeStatistics(node_id, len(node.tree), node.tree.bytes_busy, node.requests)
 
     def _check(self) -> None:
         """Assert that every tree is sound and every area at home; O(n)."""
-        for node_id, tree in self._trees.items():
-            tree._check()
-            for area in tree:
-                assert self._layout.addr_to_node_id(area.va_start) == node_id, f"{area} is not at home"
+        for node_id, node in self._nodes.items():
+            node.tree._check()
+            for area in node.tree:
+                assert self._home(area.va_start) == node_id, f"{area} is not at home"

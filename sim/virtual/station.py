@@ -10,6 +10,7 @@ from actors.errors import ActorFailed, ActorGone
 from actors.world import Address
 from protocol.machine import Machine
 from protocol.messages import Request
+from protocol.work import Work
 from sim.virtual.events import Attention, Caller, Entry, Parked, Thrown
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ class Station:
 
     __slots__ = (
         "_handle",
-        "_locks",
+        "_priced",
         "_next_sequence",
-        "_service_ns",
         "_visited",
         "_world",
         "address",
@@ -44,9 +44,8 @@ class Station:
         costs = world.costs
         self._world = world
         self._handle = machine.handle
-        self._locks = world.locks
+        self._priced: dict[Work, tuple[Lock, int]] = {}
         self._next_sequence = world.next_sequence
-        self._service_ns = costs.service_ns
         self._visited = world.observer.visited
         self.address = address
         self.gone = False
@@ -68,11 +67,10 @@ class Station:
             reply, work = self._handle(request)
         except Exception as error:
             self._fail(now_ns, caller, request, error)
-        lock = self._locks.get(work.lock) or self._new_lock(work.lock)
+        lock, service_ns = self._priced.get(work) or self._price(work)
         start_ns = lock.free_at_ns
         if start_ns < now_ns:
             start_ns = now_ns
-        service_ns = self._service_ns(work)
         lock.free_at_ns = end_ns = start_ns + service_ns
         cpu = caller.cpu
         self._visited((lock.number, cpu, now_ns, start_ns, end_ns))
@@ -80,9 +78,12 @@ class Station:
         caller.service_ns += service_ns
         return (end_ns + self.link_ns[cpu], self._next_sequence(), caller, None, reply)
 
-    def _new_lock(self, name: str) -> Lock:
-        lock = self._locks[name] = Lock(self._world.observer.lock_number(name))
-        return lock
+    def _price(self, work: Work) -> tuple[Lock, int]:
+        """Look up the lock and the time that `work` takes; kept for the works that machines reuse."""
+        price = (self._world.lock(work.lock), self._world.costs.service_ns(work))
+        if work.moved == 1:
+            self._priced[work] = price
+        return price
 
     def _fail(self, now_ns: int, caller: Caller, request: Request, error: Exception) -> NoReturn:
         self.gone = True

@@ -56,7 +56,7 @@ class VirtualWorld:
         self.cpus = cpus
         self.observer = observer
         self.stations: dict[Address, Station] = {}
-        self.locks: dict[str, Lock] = {}
+        self._locks: dict[str, Lock] = {}
         self.next_sequence = count(1).__next__
         self._pause = pause
         self.now_ns = 0
@@ -114,6 +114,13 @@ class VirtualWorld:
             if not self._heap and self._ports and parked is None:
                 waiting = ", ".join(f"cpu {port.cpu} since {port.now_ns} ns" for port in self._ports)
                 raise Deadlock(f"nothing more can happen, but scripts still wait: {waiting}")
+
+    def lock(self, name: str) -> Lock:
+        """Give the lock called `name`, which stations may share."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = Lock(self.observer.lock_number(name))
+        return lock
 
     # -- the conductor --------------------------------------------------------------------------
 

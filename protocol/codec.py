@@ -1,0 +1,381 @@
+"""The wire format: every message as one frame of bytes, and frames out of a stream cut anywhere.
+
+A frame is the length of what follows (4 bytes, big-endian), the wire version (1 byte) and one msgpack
+array: the kind's number, then the fields in the order of the class. `Find(node_id=3,
+addr=0xffffc90000000000)` is 17 bytes:
+
+    0000000d                length: 13 bytes follow
+    01                      wire version
+    93                      array of 3
+    01                      kind 1, Find
+    03                      node_id
+    cf ffffc90000000000     addr
+
+A field is an unsigned 64-bit int, a bool, a UTF-8 string, an area `[va_start, va_end]` or an array of
+areas, as the class declares; no message needs code of its own here. The encoder writes the shortest
+msgpack form of each value, the decoder takes any form.
+
+Whoever sends the bytes is not trusted. Decoding fails with a `ProtocolError` and with nothing else, and
+holds memory in proportion to the bytes received, never to the counts announced in them. So msgpack is
+asked for one scalar at a time, and array headers are read here: up to its version 1.1.2 it set memory
+aside for each announced array, 2.7 GB for 1 MiB of nested headers, and leaked the arrays it gave up on.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Never, get_type_hints
+
+from attrs import fields, frozen
+from msgpack import OutOfData, Unpacker, UnpackException, packb
+
+from protocol import messages as m
+from protocol.area import ULONG_MAX, VmapArea
+from protocol.errors import ProtocolError
+from protocol.messages import Message
+
+VERSION: Final = 1
+"""The wire version, in every frame: raised when a frame of the old one would be misread."""
+
+HEADER_SIZE: Final = 4
+"""Bytes of a frame's length."""
+
+MAX_FRAME: Final = 1 << 20
+"""The most bytes that may follow a frame's length: 1 MiB.
+
+An area takes 19 bytes at most, so 55,000 of them fit, far more than one hold of a lock should cover;
+and it is all the memory for unread bytes that one peer can claim.
+"""
+
+KINDS: Final[dict[int, type[Message]]] = {
+    1: m.Find,
+    2: m.FindExceed,
+    3: m.FindUnlink,
+    4: m.Insert,
+    5: m.InsertBatch,
+    6: m.Unlink,
+    7: m.ListAreas,
+    8: m.GetStatistics,
+    9: m.Allocate,
+    10: m.Release,
+    11: m.GetFreeStatistics,
+    64: m.Found,
+    65: m.NotFound,
+    66: m.Inserted,
+    67: m.Unlinked,
+    68: m.Areas,
+    69: m.NodeStatistics,
+    70: m.Allocated,
+    71: m.Released,
+    72: m.FreeStatistics,
+    73: m.Refused,
+}
+"""The kind numbers: requests from 1, replies from 64. A number keeps its meaning and is not used again."""
+
+
+# -- values: how each declared type goes to the wire and comes back --------------------------------
+
+
+class _Unfit(ValueError):
+    """A value that its field does not take; the text says what was found."""
+
+
+def _unfit(value: object) -> Never:
+    """Raise `_Unfit` with a description that stays short however large `value` is."""
+    if type(value) is int:
+        bits = value.bit_length()
+        raise _Unfit(f"int {value}" if bits <= 64 else f"int of {bits} bits")
+    name = type(value).__name__
+    raise _Unfit(f"{name} of {len(value)}" if isinstance(value, str | list | tuple) else name)
+
+
+def _int(value: object) -> int:
+    # By type and not isinstance: a bool is an int to Python, but not to a peer.
+    return value if type(value) is int and 0 <= value <= ULONG_MAX else _unfit(value)
+
+
+def _bool(value: object) -> bool:
+    return value if type(value) is bool else _unfit(value)
+
+
+def _str(value: object) -> str:
+    if type(value) is not str:
+        _unfit(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _Unfit(f"str with {error.reason} at {error.start}") from error
+    return value
+
+
+def _range(va_start: object, va_end: object) -> tuple[int, int]:
+    # One test for the two: an InsertBatch passes here once for each of its areas.
+    if type(va_start) is int and type(va_end) is int and 0 <= va_start < va_end <= ULONG_MAX:
+        return va_start, va_end
+    raise _Unfit(f"[{_int(va_start):#x}, {_int(va_end):#x}]")
+
+
+def _write_area(area: object) -> tuple[int, int]:
+    return _range(area.va_start, area.va_end) if type(area) is VmapArea else _unfit(area)
+
+
+def _write_areas(areas: object) -> list[tuple[int, int]]:
+    return [_write_area(area) for area in areas] if type(areas) is tuple else _unfit(areas)
+
+
+def _take(unpacker: Unpacker, size: int) -> bytes | bytearray:
+    taken = unpacker.read_bytes(size)
+    if len(taken) < size:
+        raise OutOfData
+    return taken
+
+
+def _read_length(unpacker: Unpacker) -> int:
+    # Not by read_array_header(): where msgpack runs as pure Python, max_array_len=0 stops that too.
+    marker = _take(unpacker, 1)[0]
+    if marker & 0xF0 == 0x90:
+        return marker & 0x0F
+    if marker not in (0xDC, 0xDD):
+        raise _Unfit(f"byte {marker:#04x}, no array")
+    return int.from_bytes(_take(unpacker, 2 if marker == 0xDC else 4), "big")
+
+
+def _read_area(unpacker: Unpacker) -> VmapArea:
+    length = _read_length(unpacker)
+    if length != 2:
+        raise _Unfit(f"array of {length}")
+    return VmapArea(*_range(unpacker.unpack(), unpacker.unpack()))
+
+
+def _read_areas(unpacker: Unpacker) -> tuple[VmapArea, ...]:
+    # The announced length may be a lie: a list, unlike a tuple, grows only as areas are read.
+    return tuple([_read_area(unpacker) for _ in range(_read_length(unpacker))])
+
+
+def _read_field_count(unpacker: Unpacker) -> int:
+    length = _read_length(unpacker)
+    if length == 0:
+        raise _Unfit("an empty array")
+    return length - 1
+
+
+@frozen
+class _WireType:
+    """A declared type: what error texts call it, its way to `packb`, its way from an Unpacker."""
+
+    expected: str
+    write: Callable[[Any], object]
+    read: Callable[[Unpacker], Any]
+
+
+def _scalar(expected: str, check: Callable[[object], object]) -> _WireType:
+    return _WireType(expected, check, lambda unpacker: check(unpacker.unpack()))
+
+
+_INT: Final = _scalar("an int in 0..2**64-1", _int)
+_ARRAY: Final = _WireType("an array [kind, field, ...]", list, _read_field_count)
+_AREA: Final = "[va_start, va_end] with 0 <= va_start < va_end < 2**64"
+_WIRE_TYPES: Final[dict[object, _WireType]] = {
+    int: _INT,
+    bool: _scalar("a bool", _bool),
+    str: _scalar("a UTF-8 string", _str),
+    VmapArea: _WireType(f"an area {_AREA}", _write_area, _read_area),
+    tuple[VmapArea, ...]: _WireType(f"areas, each {_AREA}", _write_areas, _read_areas),
+}
+
+
+def _write(wire: _WireType, where: str, value: object) -> object:
+    """Give `value` as `packb` takes it; `where` names it in the error."""
+    try:
+        return wire.write(value)
+    except _Unfit as error:
+        raise ProtocolError(f"{where}: found {error}, expected {wire.expected}") from error
+
+
+def _read(wire: _WireType, where: str, unpacker: Unpacker) -> Any:
+    """Take the next value off the wire; `where` names it in the error."""
+    try:
+        return wire.read(unpacker)
+    except (ValueError, UnpackException) as error:
+        raise ProtocolError(f"{where}: found {_found(error)}, expected {wire.expected}") from error
+
+
+def _found(error: Exception) -> str:
+    match error:
+        case _Unfit():
+            return str(error)
+        case OutOfData():
+            return "the end of the frame"
+        case _:
+            return f"malformed msgpack ({type(error).__name__}: {error})"
+
+
+# -- messages: the fields of each kind, resolved once at import -----------------------------------
+
+
+@frozen
+class _Shape:
+    """A kind as the wire sees it; a field is its type, its name in errors (`Find.addr`), its name."""
+
+    kind: int
+    cls: type[Message]
+    fields: tuple[tuple[_WireType, str, str], ...]
+
+
+def _shape(kind: int, cls: type[Message]) -> _Shape:
+    types = get_type_hints(cls)
+    names = (attribute.name for attribute in fields(cls))
+    return _Shape(kind, cls, tuple((_WIRE_TYPES[types[n]], f"{cls.__name__}.{n}", n) for n in names))
+
+
+_SHAPE_OF_KIND: Final = {kind: _shape(kind, cls) for kind, cls in KINDS.items()}
+_SHAPE_OF_CLASS: Final[dict[type, _Shape]] = {shape.cls: shape for shape in _SHAPE_OF_KIND.values()}
+
+
+# -- frames ---------------------------------------------------------------------------------------
+
+
+def encode(message: Message) -> bytes:
+    """Write `message` as one frame.
+
+    Raises ProtocolError if a field holds what the wire cannot carry or the frame would be over
+    `MAX_FRAME`. Linear in the number of areas.
+    """
+    name = type(message).__name__
+    shape = _SHAPE_OF_CLASS.get(type(message))
+    if shape is None:
+        raise ProtocolError(f"{name} has no kind number")
+    values = [_write(wire, where, getattr(message, field)) for wire, where, field in shape.fields]
+    packed = packb([shape.kind, *values])
+    length = 1 + len(packed)
+    if length > MAX_FRAME:
+        raise ProtocolError(f"oversized frame: {name} has length {length}, limit {MAX_FRAME}")
+    return length.to_bytes(HEADER_SIZE, "big") + bytes((VERSION,)) + packed
+
+
+def decode(frame: bytes, *, max_frame: int = MAX_FRAME) -> Message:
+    """Read the message of exactly one frame.
+
+    Raises ProtocolError, and nothing else, if `frame` is anything but one whole frame of a known kind
+    with at most `max_frame` bytes after its length. Time and memory are linear in `len(frame)`.
+    """
+    have, want = len(frame), _frame_size(frame, max_frame)
+    if have < want:
+        raise ProtocolError(f"truncated frame: have {have} of {want} bytes")
+    if have > want:
+        raise ProtocolError(f"trailing bytes: {have - want} after the frame of {want}")
+    return _read_payload(frame[HEADER_SIZE:])
+
+
+def _frame_size(start: bytes | bytearray, max_frame: int) -> int:
+    """Count the bytes of the frame that begins with `start`, or those of its length if that is cut."""
+    if len(start) < HEADER_SIZE:
+        return HEADER_SIZE
+    length = int.from_bytes(start[:HEADER_SIZE], "big")
+    if length == 0:
+        raise ProtocolError("empty frame: length 0, expected at least the wire version")
+    if length > max_frame:
+        raise ProtocolError(f"oversized frame: length {length}, limit {max_frame}")
+    return HEADER_SIZE + length
+
+
+def _read_payload(payload: bytes) -> Message:
+    """Read what follows the length: the wire version, one message and nothing else."""
+    if payload[0] != VERSION:
+        raise ProtocolError(f"unknown wire version {payload[0]}, known is {VERSION}")
+    unpacker = _unpacker(payload)
+    found = _read(_ARRAY, "message", unpacker)
+    shape = _SHAPE_OF_KIND.get(kind := _read(_INT, "kind", unpacker))
+    if shape is None:
+        raise ProtocolError(f"unknown kind {kind}")
+    name, expected = shape.cls.__name__, len(shape.fields)
+    if found != expected:
+        raise ProtocolError(f"{name}: found {found} fields, expected {expected}")
+    message = shape.cls(*[_read(wire, where, unpacker) for wire, where, _ in shape.fields])
+    rest = len(payload) - 1 - unpacker.tell()
+    if rest:
+        raise ProtocolError(f"{name}: found {rest} bytes after the last field, expected none")
+    return message
+
+
+def _unpacker(payload: bytes) -> Unpacker:
+    # With these limits unpack() stops at the first byte of whatever nests: it is for scalars.
+    size = len(payload)
+    unpacker = Unpacker(
+        read_size=size,
+        max_buffer_size=size,
+        max_str_len=size,
+        max_bin_len=0,
+        max_array_len=0,
+        max_map_len=0,
+        max_ext_len=0,
+    )
+    unpacker.feed(memoryview(payload)[1:])
+    return unpacker
+
+
+class FrameReader:
+    """Turn the bytes of a stream, cut anywhere, into messages; it does no I/O of its own.
+
+    After each `feed`, iterate: the whole messages come out in order, the rest waits for more bytes. The
+    messages, and the error after them, are the same for every cut of the same bytes. A length over
+    `max_frame` is refused at once, so never more than one unfinished frame waits. After an error there
+    is no telling where the next frame begins: the reader stays broken and repeats the error.
+
+        reader.feed(data)
+        for message in reader: ...
+    """
+
+    def __init__(self, max_frame: int = MAX_FRAME) -> None:
+        self._max_frame = max_frame
+        self._buffer = bytearray()
+        self._broken: str | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the stream's next bytes; the messages of the earlier ones must have been iterated.
+
+        Raises ProtocolError if the reader is broken.
+        """
+        self._refuse_if_broken()
+        assert len(self._buffer) < HEADER_SIZE + self._max_frame, "iterate before feeding more"
+        self._buffer += data
+
+    def __iter__(self) -> Iterator[Message]:
+        """Take out the messages that are whole, in time linear in their bytes.
+
+        The loop may be left at any message and begun anew. Raises ProtocolError at the first bytes that
+        are no message, after all messages before them.
+        """
+        return iter(self._next, None)
+
+    def close(self) -> None:
+        """Tell the reader that the stream ended; its messages must have been iterated.
+
+        Raises ProtocolError if the stream ended within a frame or the reader is broken.
+        """
+        unread = self._next()
+        assert unread is None, "iterate before closing"
+        if self._buffer:
+            have, want = len(self._buffer), _frame_size(self._buffer, self._max_frame)
+            self._break(f"stream ended within a frame: have {have} of {want} bytes")
+            self._refuse_if_broken()
+
+    def _next(self) -> Message | None:
+        """Take out one message; None while there is no whole frame."""
+        self._refuse_if_broken()
+        try:
+            size = _frame_size(self._buffer, self._max_frame)
+            if len(self._buffer) < size:
+                return None
+            payload = bytes(self._buffer[HEADER_SIZE:size])
+            del self._buffer[:size]
+            return _read_payload(payload)
+        except ProtocolError as error:
+            self._break(str(error))
+            raise
+
+    def _break(self, reason: str) -> None:
+        self._broken = reason
+        self._buffer.clear()
+
+    def _refuse_if_broken(self) -> None:
+        if self._broken is not None:
+            raise ProtocolError(self._broken)
