@@ -29,3 +29,10 @@ class RequestRefused(VmapsimError):
         super().__init__(f"{request!r} was refused ({refused.reason}): {refused.detail}")
         self.request = request
         self.reason = refused.reason
+
+
+class NotACommand(TypeError):
+    """A script awaited something that is not its port's; a mistake in the script."""
+
+    def __init__(self, found: object) -> None:
+        super().__init__(f"a script may await its port and nothing else, not {found!r}")

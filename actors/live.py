@@ -10,13 +10,15 @@ Nothing here is deterministic but the outcome of workloads whose clients own the
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
 
 import trio
 from attrs import define
 
-from actors.errors import ActorFailed, ActorGone
-from actors.world import Address, Answer, Observer, Script, Signal
+from actors.errors import ActorFailed, ActorGone, NotACommand
+from actors.lock import FifoLock
+from actors.world import Address, Call, Command, Observer, Port, Script, Signal
 from protocol.machine import Machine
 from protocol.messages import Reply, Request
 
@@ -44,7 +46,7 @@ class LiveWorld:
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self._inboxes: dict[Address, trio.MemorySendChannel[Envelope]] = {}
-        self._locks: dict[str, int] = {}
+        self._locks: dict[str, FifoLock] = {}
         self._started = trio.Event()
         self._zero_ns = 0
         self.events = 0
@@ -77,8 +79,9 @@ class LiveWorld:
         """See `World.drive`; scripts begin together, when the world is conducted."""
         task_status.started()
         await self._started.wait()
+        driver = _Driver(self, Port(cpu, self.observer.completed))
         try:
-            await script(LivePort(self, cpu))
+            await driver.run(script)
         finally:
             self.observer.left(cpu)
 
@@ -116,41 +119,58 @@ class LiveWorld:
             raise ActorFailed(address, envelope.request, error) from error
         end_ns = self.now_ns
         self.events += 1
-        number = self._locks.get(work.lock)
-        if number is None:
-            number = self._locks[work.lock] = self.observer.lock_number(work.lock)
-        self.observer.visited((number, envelope.cpu, envelope.sent_ns, start_ns, end_ns))
+        lock = self._locks.get(work.lock)
+        if lock is None:
+            lock = self._locks[work.lock] = self.observer.lock(work.lock)
+        lock.free_at_ns = start_ns
+        lock.grant(envelope.cpu, envelope.sent_ns, end_ns - start_ns)
         _answer(envelope, start_ns - envelope.sent_ns, end_ns - start_ns, reply)
 
 
-class LivePort:
-    """A client's script's view of the live world."""
+class _Driver:
+    """Interprets the commands of one script."""
 
-    def __init__(self, world: LiveWorld, cpu: int) -> None:
+    def __init__(self, world: LiveWorld, port: Port) -> None:
         self._world = world
+        self._port = port
         self._answer_to, self._answers = trio.open_memory_channel[Delivery](float("inf"))
-        self.cpu = cpu
-        self.probes = self.queue_ns = self.service_ns = 0
 
-    @property
-    def now_ns(self) -> int:
-        """See `Port.now_ns`."""
-        return self._world.now_ns
+    async def run(self, script: Script) -> None:
+        """Run the script to its end."""
+        coroutine = script(self._port)
+        resume = partial(coroutine.send, None)
+        try:
+            while True:
+                self._port.now_ns = self._world.now_ns
+                try:
+                    command = resume()
+                except StopIteration:
+                    return
+                try:
+                    resume = partial(coroutine.send, await self._obey(command))
+                except ActorGone as gone:
+                    resume = partial(coroutine.throw, gone)
+        finally:
+            coroutine.close()
 
-    async def call(self, to: Address, request: Request) -> Reply:
-        """See `Port.call`."""
-        await self._send(to, request, 0)
-        _index, queue_ns, service_ns, reply = await self._answers.receive()
-        if isinstance(reply, ActorGone):
-            raise reply
-        self.queue_ns += queue_ns
-        self.service_ns += service_ns
-        return reply
+    async def _obey(self, command: Command) -> Reply | list[Reply] | None:
+        match command:
+            case tuple():
+                return (await self._call_all([command]))[0]
+            case list():
+                return await self._call_all(command)
+            case int():
+                await trio.sleep(command / 1e9)
+            case trio.Event():
+                await command.wait()
+            case _:
+                raise NotACommand(command)
+        return None
 
-    async def call_all(self, calls: Sequence[tuple[Address, Request]]) -> list[Reply]:
-        """See `Port.call_all`; the last reply to come is the critical path."""
+    async def _call_all(self, calls: Sequence[Call]) -> list[Reply]:
         for index, (to, request) in enumerate(calls):
-            await self._send(to, request, index)
+            cpu, now_ns = self._port.cpu, self._world.now_ns
+            await self._world.send(to, Envelope(request, cpu, now_ns, index, self._answer_to))
         replies: dict[int, Reply] = {}
         queue_ns = service_ns = 0
         for _ in calls:
@@ -158,30 +178,10 @@ class LivePort:
             if isinstance(reply, ActorGone):
                 raise reply
             replies[index] = reply
-        self.queue_ns += queue_ns
-        self.service_ns += service_ns
+        # The last reply to come is the operation's critical path.
+        self._port.queue_ns += queue_ns
+        self._port.service_ns += service_ns
         return [replies[index] for index in range(len(calls))]
-
-    async def sleep(self, ns: int) -> None:
-        """See `Port.sleep`."""
-        if ns > 0:
-            await trio.sleep(ns / 1e9)
-
-    async def wait(self, signal: Signal) -> None:
-        """See `Port.wait`."""
-        assert isinstance(signal, trio.Event), "a signal of another world"
-        await signal.wait()
-
-    def complete(self, operation: str, begin_ns: int, addr: int, answer: Answer) -> None:
-        """See `Port.complete`."""
-        end_ns = self._world.now_ns
-        accounts = (self.probes, self.queue_ns, self.service_ns)
-        self._world.observer.completed((operation, self.cpu, begin_ns, end_ns, *accounts, addr, answer))
-        self.probes = self.queue_ns = self.service_ns = 0
-
-    async def _send(self, to: Address, request: Request, index: int) -> None:
-        envelope = Envelope(request, self.cpu, self._world.now_ns, index, self._answer_to)
-        await self._world.send(to, envelope)
 
 
 def _answer(envelope: Envelope, queue_ns: int, service_ns: int, reply: Reply | ActorGone) -> None:

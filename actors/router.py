@@ -5,10 +5,12 @@ atomic: each node is locked and unlocked before the next is asked, so areas can 
 way; what its answers are worth is judged by the check `answers_true`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from types import coroutine
+from typing import Any
 
 from actors.errors import RequestRefused
-from actors.world import Address, Port
+from actors.world import Address, Command, Port
 from protocol.area import VmapArea, ZoneLayout
 from protocol.messages import Find, FindUnlink, Found, NotFound, Refused, Reply, Request, Unlinked
 from protocol.policies import Policy, Rounds
@@ -24,13 +26,14 @@ class Router:
         self._policy = policy
         self._rounds: dict[int, Rounds] = {}
 
-    async def search(
+    @coroutine
+    def search(
         self, port: Port, addr: int, ask: Callable[[int, int], Find | FindUnlink], operation: str | None
-    ) -> VmapArea | None:
+    ) -> Generator[Command, Any, VmapArea | None]:
         """Find the area that contains `addr`, None if no node that was asked has it.
 
         `ask` makes the request for a node: `Find`, or `FindUnlink` to take the area out under the same hold
-        of the lock. Records itself as `operation`, a find without an area as "find_miss", unless that is None.
+        of the lock. Records itself as `operation` unless that is None, a find of nothing as "find_miss".
         Raises `RequestRefused` when a node says it is the wrong one.
         """
         begin_ns = port.now_ns
@@ -42,29 +45,28 @@ class Router:
             if len(nodes) == 1:
                 node_id = nodes[0]
                 request = ask(node_id, addr)
-                reply = await port.call(addresses[node_id], request)
+                reply = yield addresses[node_id], request
                 if type(reply) is not NotFound:
                     area = _area_in(reply, request)
                     break
             else:
-                area = await self._ask_all(port, nodes, [ask(node_id, addr) for node_id in nodes])
-                if area is not None:
+                requests = [ask(node_id, addr) for node_id in nodes]
+                replies = yield [
+                    (addresses[node_id], request) for node_id, request in zip(nodes, requests, strict=True)
+                ]
+                found = [
+                    _area_in(reply, request)
+                    for request, reply in zip(requests, replies, strict=True)
+                    if type(reply) is not NotFound
+                ]
+                if found:
+                    area = found[0]
                     break
         if operation is not None:
             if area is None and ask is Find:
                 operation = "find_miss"
             port.complete(operation, begin_ns, addr, area)
         return area
-
-    async def _ask_all(
-        self, port: Port, nodes: Sequence[int], requests: Sequence[Find | FindUnlink]
-    ) -> VmapArea | None:
-        calls = [
-            (self.addresses[node_id], request) for node_id, request in zip(nodes, requests, strict=True)
-        ]
-        replies = zip(requests, await port.call_all(calls), strict=True)
-        found = [_area_in(reply, request) for request, reply in replies if type(reply) is not NotFound]
-        return found[0] if found else None
 
     def _rounds_from(self, home: int) -> Rounds:
         rounds = self._rounds[home] = self._policy(home, self.layout.nr_nodes)

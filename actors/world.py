@@ -4,15 +4,19 @@ The same actors live in several worlds. In the virtual one (`sim.virtual`) time 
 conductor moves; in the live one (`actors.live`) requests pass through trio memory channels on the wall
 clock. A `World` is what an actor's task parks in, a `Port` is what one client's script sees of it.
 
-A script awaits nothing but its port: that is what lets a world step it in place.
+A script is a coroutine that awaits nothing but its port, and what reaches its world are *commands*: ask
+somebody, ask several at once, let time pass, wait for a signal. A world is an interpreter of commands; that
+is what lets the virtual one step scripts in place, and the live one run the very same scripts.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from types import coroutine
 from typing import Any, Protocol, TypeAlias
 
 import trio
 from attrs import frozen
 
+from actors.lock import FifoLock
 from protocol.area import VmapArea
 from protocol.machine import Machine
 from protocol.messages import Reply, Request
@@ -20,14 +24,14 @@ from protocol.messages import Reply, Request
 Address: TypeAlias = str
 """Where an actor serves: "node/3", "free"."""
 
+Call: TypeAlias = tuple[Address, Request]
+"""A request and where it goes."""
+
 Answer: TypeAlias = VmapArea | tuple[VmapArea, ...] | None
 """What an operation was about: the area found, inserted or taken out, all areas of a batch, or nothing."""
 
 Completed: TypeAlias = tuple[str, int, int, int, int, int, int, int, Answer]
 """An operation that is over: name, cpu, begin_ns, end_ns, probes, queue_ns, service_ns, addr, answer."""
-
-Visit: TypeAlias = tuple[int, int, int, int, int]
-"""A hold of a lock: lock number, cpu, arrival_ns, start_ns, end_ns."""
 
 
 class Signal(Protocol):
@@ -38,46 +42,67 @@ class Signal(Protocol):
         ...
 
 
-class Port(Protocol):
-    """What the script of one client, on one CPU, sees of its world."""
+Command: TypeAlias = Call | list[Call] | int | Signal
+"""What a script yields to its world: a call (answered by the reply), several at once (by the list of
+replies), nanoseconds to pass, a signal to wait for (by nothing)."""
 
-    cpu: int
-    probes: int
-    """Nodes asked since the last completed operation; whoever asks them counts here."""
 
-    @property
-    def now_ns(self) -> int:
-        """The time, in nanoseconds since the world's own zero; it does not go back."""
-        ...
+class Port:
+    """What the script of one client, on one CPU, sees of its world; the world keeps its numbers.
 
-    def call(self, to: Address, request: Request) -> Awaitable[Reply]:
+    The sums are those of the calls on the present operation's critical path, so that queue, service and
+    transfer (the rest) add up to its latency.
+    """
+
+    __slots__ = ("_completed", "cpu", "now_ns", "probes", "queue_ns", "service_ns")
+
+    def __init__(self, cpu: int, completed: Callable[[Completed], None]) -> None:
+        self.cpu = cpu
+        self.now_ns = 0
+        """When the script was last resumed, in nanoseconds since the world's own zero."""
+        self.probes = 0
+        """Nodes asked since the last completed operation; whoever asks them counts here."""
+        self.queue_ns = 0
+        self.service_ns = 0
+        self._completed = completed
+
+    @coroutine
+    def call(self, to: Address, request: Request) -> Generator[Command, Reply, Reply]:
         """Send `request` and wait for the reply.
 
         Raises `ActorGone` when nobody serves at `to`.
         """
-        ...
+        return (yield (to, request))
 
-    def call_all(self, calls: Sequence[tuple[Address, Request]]) -> Awaitable[list[Reply]]:
+    @coroutine
+    def call_all(self, calls: Sequence[Call]) -> Generator[Command, list[Reply], list[Reply]]:
         """Send several requests at once and wait for all replies, given in the order of `calls`.
 
         Raises `ActorGone` when nobody serves at one of the addresses.
         """
-        ...
+        return (yield list(calls)) if calls else []
 
-    def sleep(self, ns: int) -> Awaitable[None]:
+    @coroutine
+    def sleep(self, ns: int) -> Generator[Command, None, None]:
         """Let `ns` nanoseconds pass; 0 or less returns at once."""
-        ...
+        if ns > 0:
+            yield ns
 
-    def wait(self, signal: Signal) -> Awaitable[None]:
+    @coroutine
+    def wait(self, signal: Signal) -> Generator[Command, None, None]:
         """Wait until `signal` is set; returns at once if it is."""
-        ...
+        yield signal
 
     def complete(self, operation: str, begin_ns: int, addr: int, answer: Answer) -> None:
         """Record that an operation begun at `begin_ns` is over now, and start accounts for the next."""
-        ...
+        queue_ns, service_ns = self.queue_ns, self.service_ns
+        self._completed(
+            (operation, self.cpu, begin_ns, self.now_ns, self.probes, queue_ns, service_ns, addr, answer)
+        )
+        self.probes = self.queue_ns = self.service_ns = 0
 
 
-Script: TypeAlias = Callable[[Port], Coroutine[Any, Any, None]]
+Script: TypeAlias = Callable[[Port], Coroutine[Command, Any, None]]
 
 
 class World(Protocol):
@@ -119,9 +144,7 @@ class Observer:
 
     completed: Callable[[Completed], None]
     """An operation is over."""
-    visited: Callable[[Visit], None]
-    """A request came for a lock, got it and gave it back."""
     left: Callable[[int], None]
     """The script of this CPU is over: no operation of it is under way."""
-    lock_number: Callable[[str], int]
-    """Asked once per lock: the number that its visits carry."""
+    lock: Callable[[str], FifoLock]
+    """Asked once per lock: the statistics to keep for it."""

@@ -37,6 +37,7 @@ from protocol.messages import (
 from protocol.work import Work
 
 NOT_FOUND = NotFound()
+INSERTED_ONE = Inserted(1)
 
 Served: TypeAlias = tuple[Reply, Work]
 
@@ -102,7 +103,7 @@ class NodeMachine:
                 case FindUnlink():
                     return self._find_unlink(self._nodes[request.node_id], request.addr)
                 case Insert():
-                    return self._insert_batch((request.area,))
+                    return self._insert(request.area)
                 case InsertBatch():
                     return self._insert_batch(request.areas)
                 case Unlink():
@@ -139,13 +140,23 @@ class NodeMachine:
         area = node.tree.find_exceed(addr)
         return (NOT_FOUND if area is None else Found(area)), self._works[node.tree.depth]
 
+    def _insert(self, area: VmapArea) -> Served:
+        node = self._nodes[self._home(area.va_start)]
+        node.requests += 1
+        work = self._works[node.tree.depth]
+        try:
+            node.tree.insert(area)
+        except AreaOverlap as overlap:
+            return Refused("overlap", str(overlap)), work
+        return INSERTED_ONE, work
+
     def _insert_batch(self, areas: tuple[VmapArea, ...]) -> Served:
         homes = [self._nodes[self._home(area.va_start)] for area in areas]
         nodes = dict.fromkeys(homes)
         for node in nodes:
             node.requests += 1
         depth = sum(len(node.tree) for node in nodes).bit_length()
-        work = self._works[depth] if len(areas) == 1 else Work(self._lock, depth, len(areas))
+        work = Work(self._lock, depth, len(areas))
         for inserted, (node, area) in enumerate(zip(homes, areas, strict=True)):
             try:
                 node.tree.insert(area)

@@ -16,8 +16,7 @@ until that ends, or `finish`.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-
-from attrs import define
+from typing import TypeAlias
 
 from actors.world import Completed
 from protocol.area import VmapArea
@@ -41,16 +40,11 @@ LONG_BUCKETS = 16
 NEVER = 2**63
 """A time after all others."""
 
+Life: TypeAlias = tuple[VmapArea, int, int]
+"""An area that is there, and the window within which it was inserted: begin_ns, end_ns."""
 
-@define
-class Life:
-    """A time during which an area was there, from an insertion to, perhaps, a removal."""
-
-    area: VmapArea
-    insert_begin_ns: int
-    insert_end_ns: int
-    removed_ns: int = 0
-    """When its removal was over; 0 while it lives."""
+Death: TypeAlias = tuple[VmapArea, int]
+"""An area that is no longer there, and when its removal was over."""
 
 
 class History:
@@ -61,9 +55,8 @@ class History:
         self.exceptions = 0
         self.first_exception: str | None = None
         self._live: dict[int, Life] = {}
-        self._dead: dict[int, Life] = {}
-        self._buckets: defaultdict[int, list[int]] = defaultdict(list)
-        self._long: dict[int, VmapArea] = {}
+        self._dead: dict[int, Death] = {}
+        self._surroundings: Surroundings | None = None
         self._found_early: defaultdict[int, list[Completed]] = defaultdict(list)
         self._removed_early: dict[int, Completed] = {}
         self._missed: defaultdict[int, list[Completed]] = defaultdict(list)
@@ -71,12 +64,12 @@ class History:
 
     def areas(self) -> Iterator[VmapArea]:
         """Give the areas that are there, as far as the clients know, in address order."""
-        return (self._live[start].area for start in sorted(self._live))
+        return (self._live[start][0] for start in sorted(self._live))
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Let `areas` be there from before the first operation."""
         for area in areas:
-            self._be_born(Life(area, -1, -1))
+            self._be_born((area, -1, -1))
 
     def left(self, cpu: int) -> None:
         """Note that `cpu` will complete no further operation."""
@@ -84,8 +77,9 @@ class History:
 
     def extend(self, operations: Sequence[Completed]) -> None:
         """Judge and add operations, in the order in which they ended."""
+        live = self._live
         for operation in operations:
-            name, answer = operation[0], operation[8]
+            name, _cpu, _begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
             if name in INSERTING:
                 self._insert(operation)
             elif name in SILENT:
@@ -95,7 +89,12 @@ class History:
             elif name in REMOVING:
                 self._remove(operation)
             else:
-                self._judge_hit(operation)
+                assert type(answer) is VmapArea
+                start = answer.va_start
+                life = live.get(start)
+                known = life is not None and life[0] is answer and life[1] <= end_ns
+                if not (known and start <= addr < answer.va_end):
+                    self._judge_hit(operation)
         for operation in operations:
             self._last_end_ns[operation[1]] = operation[3]
         self._settle(min(self._last_end_ns.values(), default=NEVER))
@@ -116,84 +115,68 @@ class History:
                 for lookup in self._found_early.pop(start):
                     if lookup[3] < begin_ns or lookup[8] != area:
                         self._object(lookup, "which was inserted later")
-            life = Life(area, begin_ns, end_ns)
             if start in self._removed_early:
-                life.removed_ns = self._removed_early.pop(start)[3]
-                self._dead[start] = life
+                self._dead[start] = (area, self._removed_early.pop(start)[3])
             else:
-                self._be_born(life)
+                self._be_born((area, begin_ns, end_ns))
 
     def _remove(self, operation: Completed) -> None:
         begin_ns, end_ns, area = operation[2], operation[3], operation[8]
         assert isinstance(area, VmapArea)
         start = area.va_start
         life = self._live.get(start)
-        if life is None or life.area != area:
+        if life is None or life[0] != area:
             self._removed_early[start] = operation
             return
         del self._live[start]
-        if start in self._long:
-            del self._long[start]
-        else:
-            self._buckets[start >> BUCKET_BITS].remove(start)
-        life.removed_ns = end_ns
-        self._dead[start] = life
+        if self._surroundings is not None:
+            self._surroundings.remove(area)
+        self._dead[start] = (area, end_ns)
         if start in self._missed:
             for lookup in self._missed.pop(start):
                 if lookup[3] < begin_ns:
-                    self._object_to_miss(lookup, life)
+                    self._object_to_miss(lookup, area)
 
     def _be_born(self, life: Life) -> None:
-        area = life.area
-        start = area.va_start
-        self._live[start] = life
-        if (area.va_end - start) >> BUCKET_BITS >= LONG_BUCKETS:
-            self._long[start] = area
-        else:
-            self._buckets[start >> BUCKET_BITS].append(start)
+        area = life[0]
+        self._live[area.va_start] = life
+        if self._surroundings is not None:
+            self._surroundings.add(area)
 
     # -- what was answered ----------------------------------------------------------------------
 
     def _judge_hit(self, operation: Completed) -> None:
         _name, _cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, area = operation
         assert isinstance(area, VmapArea)
-        if not area.va_start <= addr < area.va_end:
+        if addr not in area:
             self._object(operation, "which does not contain it")
             return
         start = area.va_start
         life = self._live.get(start)
-        if life is not None and life.area == area and life.insert_begin_ns <= end_ns:
+        if life is not None and life[0] == area and life[1] <= end_ns:
             return
-        life = self._dead.get(start)
-        if life is not None and life.area == area and life.removed_ns >= begin_ns:
+        death = self._dead.get(start)
+        if death is not None and death[0] == area and death[1] >= begin_ns:
             return
         self._found_early[start].append(operation)
 
     def _judge_miss(self, operation: Completed) -> None:
         begin_ns, addr = operation[2], operation[7]
-        life = self._around(addr)
-        if life is not None and life.insert_end_ns < begin_ns:
-            self._missed[life.area.va_start].append(operation)
-
-    def _around(self, addr: int) -> Life | None:
-        """Give the life of the area that is around `addr` as far as is known."""
-        last = addr >> BUCKET_BITS
-        for bucket in range(last, last - LONG_BUCKETS - 1, -1):
-            for start in self._buckets.get(bucket, ()):
-                if start <= addr < self._live[start].area.va_end:
-                    return self._live[start]
-        return next((self._live[start] for start, area in self._long.items() if addr in area), None)
+        if self._surroundings is None:
+            self._surroundings = Surroundings(life[0] for life in self._live.values())
+        start = self._surroundings.start_around(addr)
+        if start is not None and self._live[start][2] < begin_ns:
+            self._missed[start].append(operation)
 
     def _object(self, operation: Completed, why: str) -> None:
         name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
         self._except(f"{name} of {addr:#x} by cpu {cpu} at {begin_ns}-{end_ns} ns gave {answer}, {why}")
 
-    def _object_to_miss(self, operation: Completed, life: Life | None) -> None:
+    def _object_to_miss(self, operation: Completed, area: VmapArea) -> None:
         name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, _answer = operation
-        assert life is not None, "a miss is only put off while the area is alive"
         self._except(
             f"{name} of {addr:#x} by cpu {cpu} at {begin_ns}-{end_ns} ns found nothing, "
-            f"but {life.area} was there all the time"
+            f"but {area} was there all the time"
         )
 
     def _except(self, text: str) -> None:
@@ -210,8 +193,41 @@ class History:
         ]:
             self._object(self._removed_early.pop(start), "which nobody had inserted")
         for start, operation in _take_older(self._missed, oldest_ns):
-            self._object_to_miss(operation, self._live.get(start))
-        self._dead = {start: life for start, life in self._dead.items() if life.removed_ns >= oldest_ns}
+            self._object_to_miss(operation, self._live[start][0])
+        self._dead = {start: death for start, death in self._dead.items() if death[1] >= oldest_ns}
+
+
+class Surroundings:
+    """Finds the area around an address; made for the first lookup that finds nothing, kept up after."""
+
+    def __init__(self, areas: Iterable[VmapArea]) -> None:
+        self._buckets: defaultdict[int, dict[int, VmapArea]] = defaultdict(dict)
+        self._long: dict[int, VmapArea] = {}
+        for area in areas:
+            self.add(area)
+
+    def add(self, area: VmapArea) -> None:
+        """Take note of an area."""
+        self._place_of(area)[area.va_start] = area
+
+    def remove(self, area: VmapArea) -> None:
+        """Forget an area."""
+        del self._place_of(area)[area.va_start]
+
+    def start_around(self, addr: int) -> int | None:
+        """Give the start of the area that contains `addr`, None if there is none."""
+        last = addr >> BUCKET_BITS
+        for bucket in range(last, last - LONG_BUCKETS - 1, -1):
+            if bucket in self._buckets:
+                for start, area in self._buckets[bucket].items():
+                    if addr in area:
+                        return start
+        return next((start for start, area in self._long.items() if addr in area), None)
+
+    def _place_of(self, area: VmapArea) -> dict[int, VmapArea]:
+        if (area.va_end - area.va_start) >> BUCKET_BITS >= LONG_BUCKETS:
+            return self._long
+        return self._buckets[area.va_start >> BUCKET_BITS]
 
 
 def _take_older(

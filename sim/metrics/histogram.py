@@ -7,18 +7,14 @@ e = max(0, b - 8), and stands for the bucket's middle: the error is at most half
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 SUB_BITS = 7
 """log2 of the buckets per power of two."""
 
 
-def bucket_of(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the bucket number of each value; values are nanoseconds, 0 to 2^53."""
-    bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    exponent = np.maximum(bits - (SUB_BITS + 1), 0)
-    return (exponent << SUB_BITS) + (values >> exponent)
+def bucket_of(value: int) -> int:
+    """Give the bucket number of a value of 0 or more nanoseconds."""
+    exponent = max(0, value.bit_length() - (SUB_BITS + 1))
+    return (exponent << SUB_BITS) + (value >> exponent)
 
 
 def value_of(bucket: int) -> int:

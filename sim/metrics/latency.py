@@ -1,13 +1,19 @@
-"""Latency per operation and per number of nodes asked, folded in a chunk of operations at a time."""
+"""Latency per operation and per number of nodes asked, folded in a chunk of operations at a time.
 
-from collections import defaultdict
+In virtual time latencies repeat: a chunk of thousands of operations has some hundred different ones. So
+equal ones are counted first, in C, and only the different ones are looked at.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import TypeAlias
 
-import numpy as np
 from attrs import define, field
-from numpy.typing import NDArray
 
 from sim.metrics import histogram
+
+Measured: TypeAlias = tuple[str, int, int, int, int]
+"""Operation, probes, latency_ns, queue_ns, service_ns."""
 
 
 @define
@@ -19,7 +25,7 @@ class Latency:
     queue_ns: int = 0
     service_ns: int = 0
     max_ns: int = 0
-    buckets: dict[int, int] = field(factory=dict)
+    buckets: defaultdict[int, int] = field(factory=lambda: defaultdict(int))
 
     @property
     def mean_ns(self) -> float:
@@ -30,60 +36,44 @@ class Latency:
         """Give a percentile, within 0.4 % (see `histogram`); 500 is the median."""
         return histogram.percentile(self.buckets, per_mille, self.max_ns)
 
-    def merge(self, other: "Latency") -> None:
-        """Add what `other` has seen."""
-        self.count += other.count
-        self.total_ns += other.total_ns
-        self.queue_ns += other.queue_ns
-        self.service_ns += other.service_ns
-        self.max_ns = max(self.max_ns, other.max_ns)
-        for bucket, count in other.buckets.items():
-            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+    def add(self, latency_ns: int, queue_ns: int, service_ns: int, times: int) -> None:
+        """Add `times` equal operations."""
+        self.count += times
+        self.total_ns += latency_ns * times
+        self.queue_ns += queue_ns * times
+        self.service_ns += service_ns * times
+        self.max_ns = max(self.max_ns, latency_ns)
+        self.buckets[histogram.bucket_of(latency_ns)] += times
 
     @classmethod
     def merged(cls, latencies: Iterable["Latency"]) -> "Latency":
         """Give the sum of `latencies`."""
         result = cls()
         for latency in latencies:
-            result.merge(latency)
+            result.count += latency.count
+            result.total_ns += latency.total_ns
+            result.queue_ns += latency.queue_ns
+            result.service_ns += latency.service_ns
+            result.max_ns = max(result.max_ns, latency.max_ns)
+            for bucket, count in latency.buckets.items():
+                result.buckets[bucket] += count
         return result
 
 
 class LatencyTable:
-    """A `Latency` for each (operation code, probes); grows with those pairs, not with operations."""
+    """A `Latency` for each (operation, probes); grows with those pairs, not with operations."""
 
     def __init__(self) -> None:
-        self.cells: defaultdict[tuple[int, int], Latency] = defaultdict(Latency)
+        self._cells: defaultdict[tuple[str, int], Latency] = defaultdict(Latency)
 
-    def fold(
-        self,
-        codes: NDArray[np.int64],
-        probes: NDArray[np.int64],
-        latency_ns: NDArray[np.int64],
-        queue_ns: NDArray[np.int64],
-        service_ns: NDArray[np.int64],
-    ) -> None:
-        """Add one chunk; the columns have one entry per operation."""
-        pairs, pair_of = np.unique((codes << 32) | probes, return_inverse=True)
-        order = np.argsort(pair_of, kind="stable")
-        firsts = np.searchsorted(pair_of[order], np.arange(len(pairs)))
-        counts = np.diff(np.append(firsts, len(order)))
-        totals = np.add.reduceat(latency_ns[order], firsts)
-        queues = np.add.reduceat(queue_ns[order], firsts)
-        services = np.add.reduceat(service_ns[order], firsts)
-        maxima = np.maximum.reduceat(latency_ns[order], firsts)
-        keys, key_counts = np.unique((pair_of << 14) | histogram.bucket_of(latency_ns), return_counts=True)
-        cells = [self.cells[pair >> 32, pair & 0xFFFF_FFFF] for pair in pairs.tolist()]
-        columns = (counts, totals, queues, services, maxima)
-        for cell, count, total, queue, service, largest in zip(
-            cells, *(column.tolist() for column in columns), strict=True
-        ):
-            cell.count += count
-            cell.total_ns += total
-            cell.queue_ns += queue
-            cell.service_ns += service
-            cell.max_ns = max(cell.max_ns, largest)
-        for key, count in zip(keys.tolist(), key_counts.tolist(), strict=True):
-            buckets = cells[key >> 14].buckets
-            bucket = key & 0x3FFF
-            buckets[bucket] = buckets.get(bucket, 0) + count
+    def fold(self, measured: Iterable[Measured]) -> None:
+        """Add a chunk of operations."""
+        for (name, probes, latency_ns, queue_ns, service_ns), times in Counter(measured).items():
+            self._cells[name, probes].add(latency_ns, queue_ns, service_ns, times)
+
+    def by_operation(self) -> dict[str, dict[int, Latency]]:
+        """Give the latencies by operation and number of nodes asked, both ascending."""
+        result: dict[str, dict[int, Latency]] = {}
+        for name, probes in sorted(self._cells):
+            result.setdefault(name, {})[probes] = self._cells[name, probes]
+        return result

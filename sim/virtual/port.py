@@ -2,96 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from types import coroutine
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from actors.errors import ActorGone
-from actors.world import Address, Answer, Script, Signal
-from protocol.messages import Reply, Request
+from actors.errors import ActorGone, NotACommand
+from actors.world import Call, Port, Script
+from protocol.messages import Reply
 from sim.virtual.events import Attention, Entry, Parked, Thrown
 
 if TYPE_CHECKING:
     from sim.virtual.world import VirtualWorld
 
 
-class VirtualPort:
-    """A client's script and its view of the world; stepped when what it awaits is there."""
+class VirtualPort(Port):
+    """A client's port in virtual time, and the script behind it: stepped when what it awaits is there."""
 
     __slots__ = (
-        "_completed",
         "_coroutine",
         "_in_order_link_ns",
         "_next_sequence",
         "_send",
         "_stations",
         "_world",
-        "cpu",
         "gone",
-        "now_ns",
         "parked",
-        "probes",
-        "queue_ns",
-        "service_ns",
     )
 
-    def __init__(self, world: VirtualWorld, cpu: int, now_ns: int, script: Script) -> None:
+    def __init__(self, world: VirtualWorld, cpu: int, script: Script) -> None:
+        super().__init__(cpu, world.observer.completed)
         self._world = world
         self._stations = world.stations
         self._next_sequence = world.next_sequence
-        self._completed = world.observer.completed
         self._in_order_link_ns = world.in_order_link_ns
-        self.cpu = cpu
-        self.now_ns = now_ns
-        self.probes = self.queue_ns = self.service_ns = 0
+        self.now_ns = world.now_ns
         self.gone = False
         self.parked = Parked()
         self._coroutine = script(self)
         self._send = self._coroutine.send
-
-    # -- what scripts see -----------------------------------------------------------------------
-
-    @coroutine
-    def call(self, to: Address, request: Request) -> Generator[object, Reply, Reply]:
-        """See `Port.call`."""
-        return (yield (to, request))
-
-    @coroutine
-    def call_all(
-        self, calls: Sequence[tuple[Address, Request]]
-    ) -> Generator[object, list[Reply], list[Reply]]:
-        """See `Port.call_all`."""
-        return (yield list(calls)) if calls else []
-
-    @coroutine
-    def sleep(self, ns: int) -> Generator[object, None, None]:
-        """See `Port.sleep`."""
-        if ns > 0:
-            yield ns
-
-    @coroutine
-    def wait(self, signal: Signal) -> Generator[object, None, None]:
-        """See `Port.wait`."""
-        yield signal
-
-    def complete(self, operation: str, begin_ns: int, addr: int, answer: Answer) -> None:
-        """See `Port.complete`."""
-        self._completed(
-            (
-                operation,
-                self.cpu,
-                begin_ns,
-                self.now_ns,
-                self.probes,
-                self.queue_ns,
-                self.service_ns,
-                addr,
-                answer,
-            )
-        )
-        self.probes = self.queue_ns = self.service_ns = 0
-
-    # -- what the conductor does ----------------------------------------------------------------
 
     def step(self, now_ns: int, _caller: object, reply: object) -> Entry | None:
         """Resume the script with what it awaited; causes what it awaits next."""
@@ -146,10 +92,9 @@ class VirtualPort:
         if isinstance(command, list):
             self._call_all(now_ns, command)
             return None
-        error = TypeError(f"a script may await its port and nothing else, not {command!r}")
-        return (now_ns, self._next_sequence(), Thrown(self), None, error)
+        return (now_ns, self._next_sequence(), Thrown(self), None, NotACommand(command))
 
-    def _call_all(self, now_ns: int, calls: list[tuple[Address, Request]]) -> None:
+    def _call_all(self, now_ns: int, calls: list[Call]) -> None:
         gathering = Gathering(self, len(calls))
         for index, (to, request) in enumerate(calls):
             branch = Branch(gathering, index)

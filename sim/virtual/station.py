@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from attrs import define
-
 from actors.errors import ActorFailed, ActorGone
+from actors.lock import FifoLock
 from actors.world import Address
 from protocol.machine import Machine
 from protocol.messages import Request
@@ -17,22 +16,13 @@ if TYPE_CHECKING:
     from sim.virtual.world import VirtualWorld
 
 
-@define
-class Lock:
-    """A FIFO lock in virtual time; `number` is its place in the metrics."""
-
-    number: int
-    free_at_ns: int = 0
-
-
 class Station:
     """Where a machine is served: requests are stepped here when they arrive."""
 
     __slots__ = (
         "_handle",
-        "_priced",
         "_next_sequence",
-        "_visited",
+        "_priced",
         "_world",
         "address",
         "gone",
@@ -44,16 +34,15 @@ class Station:
         costs = world.costs
         self._world = world
         self._handle = machine.handle
-        self._priced: dict[Work, tuple[Lock, int]] = {}
+        self._priced: dict[Work, tuple[FifoLock, int]] = {}
         self._next_sequence = world.next_sequence
-        self._visited = world.observer.visited
         self.address = address
         self.gone = False
         self.link_ns = [costs.link_ns(cpu, address) for cpu in range(world.cpus)]
         self.parked = Parked()
 
     def post(self, now_ns: int, caller: Caller, request: Request) -> Entry:
-        """Send a request from `caller`; causes its arrival, or its reply where requests keep their order."""
+        """Send a request of `caller`; causes its arrival, or its reply where requests keep their order."""
         arrival_ns = now_ns + self.link_ns[caller.cpu]
         if self._world.in_order_link_ns is None:
             return (arrival_ns, self._next_sequence(), self, caller, request)
@@ -68,17 +57,13 @@ class Station:
         except Exception as error:
             self._fail(now_ns, caller, request, error)
         lock, service_ns = self._priced.get(work) or self._price(work)
-        start_ns = lock.free_at_ns
-        if start_ns < now_ns:
-            start_ns = now_ns
-        lock.free_at_ns = end_ns = start_ns + service_ns
         cpu = caller.cpu
-        self._visited((lock.number, cpu, now_ns, start_ns, end_ns))
-        caller.queue_ns += start_ns - now_ns
+        end_ns = lock.grant(cpu, now_ns, service_ns)
+        caller.queue_ns += end_ns - now_ns - service_ns
         caller.service_ns += service_ns
         return (end_ns + self.link_ns[cpu], self._next_sequence(), caller, None, reply)
 
-    def _price(self, work: Work) -> tuple[Lock, int]:
+    def _price(self, work: Work) -> tuple[FifoLock, int]:
         """Look up the lock and the time that `work` takes; kept for the works that machines reuse."""
         price = (self._world.lock(work.lock), self._world.costs.service_ns(work))
         if work.moved == 1:

@@ -29,14 +29,14 @@ from typing import Any
 
 import trio
 
+from actors.lock import FifoLock
 from actors.world import Address, Observer, Script
 from protocol.errors import VmapsimError
 from protocol.machine import Machine
-from protocol.messages import Request
 from sim.costs import CostModel
-from sim.virtual.events import Attention, Caller, Entry, Parked, Target
+from sim.virtual.events import Attention, Entry, Parked, Target
 from sim.virtual.port import VirtualPort, VirtualSignal
-from sim.virtual.station import Lock, Station
+from sim.virtual.station import Station
 
 SLICE = 4096
 """Events between two checkpoints: some tens of milliseconds of wall time."""
@@ -56,7 +56,7 @@ class VirtualWorld:
         self.cpus = cpus
         self.observer = observer
         self.stations: dict[Address, Station] = {}
-        self._locks: dict[str, Lock] = {}
+        self._locks: dict[str, FifoLock] = {}
         self.next_sequence = count(1).__next__
         self._pause = pause
         self.now_ns = 0
@@ -89,7 +89,7 @@ class VirtualWorld:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """See `World.drive`."""
-        port = VirtualPort(self, cpu, self.now_ns, script)
+        port = VirtualPort(self, cpu, script)
         self._ports.append(port)
         self.push(self.now_ns, port, None)
         task_status.started()
@@ -115,11 +115,11 @@ class VirtualWorld:
                 waiting = ", ".join(f"cpu {port.cpu} since {port.now_ns} ns" for port in self._ports)
                 raise Deadlock(f"nothing more can happen, but scripts still wait: {waiting}")
 
-    def lock(self, name: str) -> Lock:
+    def lock(self, name: str) -> FifoLock:
         """Give the lock called `name`, which stations may share."""
         lock = self._locks.get(name)
         if lock is None:
-            lock = self._locks[name] = Lock(self.observer.lock_number(name))
+            lock = self._locks[name] = self.observer.lock(name)
         return lock
 
     # -- the conductor --------------------------------------------------------------------------

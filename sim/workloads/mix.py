@@ -5,10 +5,12 @@ the other, so that its answers do not depend on what others do. Nothing comes fr
 workload is about the busy trees.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 from attrs import define, field
 
@@ -19,6 +21,9 @@ from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import Scenario
 from sim.workloads import ClientScript, Plan
+
+AHEAD = 16_384
+"""Operations that each CPU draws at a time: a run's memory does not grow with its length."""
 
 TRIES = 32
 """Draws for an area that spans several zones before all own areas are searched for one."""
@@ -33,21 +38,21 @@ def mix(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of
         Holding(VMALLOC_START + cpu * region, scenario, stream(scenario.seed, f"mix/{cpu}"))
         for cpu in range(cpus)
     ]
-    for holding, preload in zip(holdings, shares, strict=True):
-        for _ in range(preload):
-            holding.keep(holding.next_area())
+    for holding, areas in zip(holdings, shares, strict=True):
+        holding.grow(areas)
+
+    preload = [area for holding in holdings for area in holding.areas]
+    operations = [
+        Operations(scenario, own, _share(scenario.workload.operations, cpus, cpu))
+        for cpu, own in enumerate(holdings)
+    ]
 
     def scripts(_world: World) -> Mapping[int, ClientScript]:
-        return {
-            cpu: partial(
-                _run, scenario=scenario, own=own, operations=_share(scenario.workload.operations, cpus, cpu)
-            )
-            for cpu, own in enumerate(holdings)
-        }
+        return {cpu: partial(_run, scenario=scenario, operations=operations[cpu]) for cpu in range(cpus)}
 
     return Plan(
         cpus=list(range(cpus)),
-        preload=[area for holding in holdings for area in holding.areas],
+        preload=preload,
         operations=scenario.workload.operations,
         uses_free_space=False,
         scripts=scripts,
@@ -92,9 +97,11 @@ class Holding:
         self.next_start = end = start + pages * self._scenario.space.page_size
         return VmapArea(start, end)
 
-    def keep(self, area: VmapArea) -> None:
-        """Take `area` into the holding; it can be drawn from now on."""
-        self.areas.append(area)
+    def grow(self, count: int) -> tuple[VmapArea, ...]:
+        """Make the next `count` areas and take them into the holding: they can be drawn from now on."""
+        areas = tuple([self.next_area() for _ in range(count)])
+        self.areas += areas
+        return areas
 
     def draw(self) -> VmapArea:
         """Draw one of the areas, each as likely as the others."""
@@ -109,16 +116,16 @@ class Holding:
         areas.pop()
         return area
 
-    def draw_find(self, interior: float, miss: float) -> tuple[int, str]:
-        """Draw an address to find, and the name of finding it; there must be areas."""
+    def draw_find(self, interior: float, miss: float) -> "Operation":
+        """Draw an address to find; there must be areas."""
         which = self.random.random()
         if which < interior:
             addr = self.draw_interior()
             if addr is not None:
-                return addr, "find_interior"
+                return "find_interior", addr, ()
         elif which < interior + miss:
-            return self.next_start, "find"
-        return self.draw().va_start, "find"
+            return "find", self.next_start, ()
+        return "find", self.draw().va_start, ()
 
     def draw_interior(self) -> int | None:
         """Draw a page, not the first, of an area that spans several zones; None if there is no such."""
@@ -141,27 +148,60 @@ def _spans_zones(area: VmapArea, zone_size: int) -> bool:
     return area.va_start // zone_size != (area.va_end - 1) // zone_size
 
 
-async def _run(client: Client, *, scenario: Scenario, own: Holding, operations: int) -> None:
-    """Complete `operations` operations, drawn one at a time; with nothing left to find, insert."""
-    workload = scenario.workload
-    shares = workload.mix
-    until_insert = shares.find + shares.insert
-    until_unlink = until_insert + shares.unlink
-    draw = own.random.random
-    for _ in range(operations):
-        if workload.think_ns:
-            await client.sleep(workload.think_ns)
-        what = draw()
-        if what < shares.find and own.areas:
-            await client.find(*own.draw_find(shares.interior, shares.miss))
-        elif until_insert <= what < until_unlink and own.areas:
-            await client.unlink(own.take().va_start)
-        elif what >= until_unlink and shares.insert_batch:
-            batch = [own.next_area() for _ in range(scenario.batch.areas)]
-            await client.insert_batch(batch)
-            for area in batch:
-                own.keep(area)
+async def _run(client: Client, *, scenario: Scenario, operations: "Operations") -> None:
+    """Carry out what has been drawn."""
+    think_ns = scenario.workload.think_ns
+    for name, addr, areas in operations:
+        if think_ns:
+            await client.sleep(think_ns)
+        if name == "insert":
+            await client.insert(areas[0])
+        elif name == "unlink":
+            await client.unlink(addr)
+        elif name == "insert_batch":
+            await client.insert_batch(areas)
         else:
-            area = own.next_area()
-            await client.insert(area)
-            own.keep(area)
+            await client.find(addr, name)
+
+
+Operation: TypeAlias = tuple[str, int, tuple[VmapArea, ...]]
+"""Name, address, areas to insert."""
+
+
+class Operations:
+    """The operations of one CPU, drawn `AHEAD` at a time, the first of them before the clock starts."""
+
+    def __init__(self, scenario: Scenario, own: "Holding", count: int) -> None:
+        self._scenario = scenario
+        self._own = own
+        self._left = count
+        self._drawn: deque[Operation] = deque()
+        self._draw_ahead()
+
+    def __iter__(self) -> Iterator[Operation]:
+        drawn = self._drawn
+        while drawn:
+            while drawn:
+                yield drawn.popleft()
+            self._draw_ahead()
+
+    def _draw_ahead(self) -> None:
+        """Draw the next operations; with nothing left to find or to unlink, insert."""
+        count = min(self._left, AHEAD)
+        self._left -= count
+        own = self._own
+        shares = self._scenario.workload.mix
+        until_insert = shares.find + shares.insert
+        until_unlink = until_insert + shares.unlink
+        draw = own.random.random
+        for _ in range(count):
+            what = draw()
+            if what < shares.find and own.areas:
+                operation = own.draw_find(shares.interior, shares.miss)
+            elif until_insert <= what < until_unlink and own.areas:
+                operation = ("unlink", own.take().va_start, ())
+            elif what >= until_unlink and shares.insert_batch:
+                operation = ("insert_batch", 0, own.grow(self._scenario.batch.areas))
+            else:
+                operation = ("insert", 0, own.grow(1))
+            self._drawn.append(operation)
