@@ -19,7 +19,6 @@ from protocol.messages import (
     FindUnlink,
     Insert,
     NotFound,
-    Refused,
     Release,
     Released,
 )
@@ -99,11 +98,9 @@ class Client:
         begin_ns = port.now_ns
         area = await self.router.search(port, addr, FindUnlink, None)
         if area is not None:
-            request = Release(area)
-            reply = await port.call(FREE_SPACE, request)
-            if isinstance(reply, Refused):
-                raise RequestRefused(request, reply)
-            assert isinstance(reply, Released), f"{reply!r} does not answer {request!r}"
+            reply = await port.call(FREE_SPACE, Release(area))
+            if not isinstance(reply, Released):
+                raise RequestRefused(reply)
         port.complete("free", begin_ns, addr, area)
         return area
 
@@ -117,18 +114,15 @@ class Client:
 
     async def take(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
         """Ask the free space for a range, within some other operation."""
-        request = Allocate(size, align, vstart, vend)
-        reply = await self.port.call(FREE_SPACE, request)
+        reply = await self.port.call(FREE_SPACE, Allocate(size, align, vstart, vend))
         if isinstance(reply, Allocated):
             return reply.area
         if isinstance(reply, NotFound):
             return None
-        assert isinstance(reply, Refused), f"{reply!r} does not answer {request!r}"
-        raise RequestRefused(request, reply)
+        raise RequestRefused(reply)
 
     async def _insert(self, area: VmapArea) -> None:
         router = self.router
-        request = Insert(area)
         self.port.probes += 1
         to = router.addresses[router.layout.addr_to_node_id(area.va_start)]
-        expect_inserted(request, await self.port.call(to, request))
+        expect_inserted(await self.port.call(to, Insert(area)))

@@ -1,7 +1,7 @@
 """Errors of actors: a machine that broke, a request that was refused, somebody who is not there."""
 
 from protocol.errors import VmapsimError
-from protocol.messages import Refused, Request
+from protocol.messages import Refused, Reply, Request
 
 
 class ActorFailed(Exception):
@@ -25,10 +25,10 @@ class ActorGone(VmapsimError):
 class RequestRefused(VmapsimError):
     """A machine refused a request that a client had no reason to think wrong."""
 
-    def __init__(self, request: Request, refused: Refused) -> None:
-        super().__init__(f"{request!r} was refused ({refused.reason}): {refused.detail}")
-        self.request = request
-        self.reason = refused.reason
+    def __init__(self, reply: Reply) -> None:
+        assert isinstance(reply, Refused), f"{reply!r} answers another request"
+        super().__init__(f"refused as {reply.reason}: {reply.detail}")
+        self.reason = reply.reason
 
 
 class NotACommand(TypeError):

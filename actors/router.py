@@ -7,13 +7,19 @@ way; what its answers are worth is judged by the check `answers_true`.
 
 from collections.abc import Callable, Generator, Sequence
 from types import coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 from actors.errors import RequestRefused
 from actors.world import Address, Command, Port
 from protocol.area import VmapArea, ZoneLayout
-from protocol.messages import Find, FindUnlink, Found, NotFound, Refused, Reply, Request, Unlinked
-from protocol.policies import Policy, Rounds
+from protocol.messages import Find, FindUnlink, Found, NotFound, Reply, Unlinked
+from protocol.policies import Policy
+
+Place: TypeAlias = tuple[Address, int]
+"""Where a node is served, and its id."""
+
+Round: TypeAlias = tuple[Place, tuple[Place, ...]]
+"""The first node of a round, and those that are asked with it."""
 
 
 class Router:
@@ -24,7 +30,7 @@ class Router:
         self.layout = layout
         self.addresses = tuple(addresses)
         self._policy = policy
-        self._rounds: dict[int, Rounds] = {}
+        self._rounds: dict[int, tuple[Round, ...]] = {}
 
     @coroutine
     def search(
@@ -37,44 +43,43 @@ class Router:
         Raises `RequestRefused` when a node says it is the wrong one.
         """
         begin_ns = port.now_ns
-        addresses = self.addresses
-        home = self.layout.addr_to_node_id(addr)
         area = None
-        for nodes in self._rounds.get(home) or self._rounds_from(home):
-            port.probes += len(nodes)
-            if len(nodes) == 1:
-                node_id = nodes[0]
-                request = ask(node_id, addr)
-                reply = yield addresses[node_id], request
-                if type(reply) is not NotFound:
-                    area = _area_in(reply, request)
-                    break
+        home = self.layout.addr_to_node_id(addr)
+        for first, others in self._rounds.get(home) or self._rounds_from(home):
+            port.probes += 1
+            address, node_id = first
+            if others:
+                area = yield from self._ask_all(port, (first, *others), addr, ask)
             else:
-                requests = [ask(node_id, addr) for node_id in nodes]
-                replies = yield [
-                    (addresses[node_id], request) for node_id, request in zip(nodes, requests, strict=True)
-                ]
-                found = [
-                    _area_in(reply, request)
-                    for request, reply in zip(requests, replies, strict=True)
-                    if type(reply) is not NotFound
-                ]
-                if found:
-                    area = found[0]
-                    break
+                reply = yield address, ask(node_id, addr)
+                if type(reply) is not NotFound:
+                    area = _area_in(reply)
+            if area is not None:
+                break
         if operation is not None:
             if area is None and ask is Find:
                 operation = "find_miss"
             port.complete(operation, begin_ns, addr, area)
         return area
 
-    def _rounds_from(self, home: int) -> Rounds:
-        rounds = self._rounds[home] = self._policy(home, self.layout.nr_nodes)
+    def _ask_all(
+        self, port: Port, nodes: Sequence[Place], addr: int, ask: Callable[[int, int], Find | FindUnlink]
+    ) -> Generator[Command, Any, VmapArea | None]:
+        port.probes += len(nodes) - 1
+        replies = yield [(address, ask(node_id, addr)) for address, node_id in nodes]
+        found = [_area_in(reply) for reply in replies if type(reply) is not NotFound]
+        return found[0] if found else None
+
+    def _rounds_from(self, home: int) -> tuple[Round, ...]:
+        places = [(address, node_id) for node_id, address in enumerate(self.addresses)]
+        rounds = self._rounds[home] = tuple(
+            (places[nodes[0]], tuple(places[node_id] for node_id in nodes[1:]))
+            for nodes in self._policy(home, self.layout.nr_nodes)
+        )
         return rounds
 
 
-def _area_in(reply: Reply, request: Request) -> VmapArea:
+def _area_in(reply: Reply) -> VmapArea:
     if isinstance(reply, (Found, Unlinked)):
         return reply.area
-    assert isinstance(reply, Refused), f"{reply!r} does not answer {request!r}"
-    raise RequestRefused(request, reply)
+    raise RequestRefused(reply)

@@ -98,8 +98,9 @@ class NodeMachine:
                 case Find():
                     node = self._nodes[request.node_id]
                     node.requests += 1
-                    area = node.tree.find(request.addr)
-                    return (NOT_FOUND if area is None else Found(area)), self._works[node.tree.depth]
+                    tree = node.tree
+                    area = tree.find(request.addr)
+                    return (NOT_FOUND if area is None else Found(area)), self._works[tree.depth]
                 case FindUnlink():
                     return self._find_unlink(self._nodes[request.node_id], request.addr)
                 case Insert():

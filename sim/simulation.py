@@ -16,7 +16,7 @@ from actors.client import FREE_SPACE, Client
 from actors.live import LiveWorld
 from actors.router import Router
 from actors.system import Driver, Server, run_system
-from actors.world import Port, Script, World
+from actors.world import Script, World
 from protocol import policies, strategies
 from protocol.area import ZoneLayout
 from protocol.free_machine import SPACE, FreeSpaceMachine
@@ -180,10 +180,7 @@ class _System:
         return [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
 
     def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
-        async def run(port: Port) -> None:
-            await script(Client(port, self.router, inserter))
-
-        return run
+        return lambda port: script(Client(port, self.router, inserter))
 
 
 def _costs(scenario: Scenario) -> MessagePassing:

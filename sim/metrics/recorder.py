@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from operator import sub
 
 import numpy as np
+from attrs import astuple
 
 from actors.lock import FifoLock
 from actors.world import Answer, Completed, Observer
@@ -64,10 +65,7 @@ class Recorder:
 
     def digest(self) -> str:
         """Give "sha256:…" over the ordered event log; fold first."""
-        locks = [
-            f"{lock.name} {lock.acquisitions} {lock.contended} {lock.handoffs} {lock.hold_ns} {lock.wait_ns}"
-            for lock in self.locks
-        ]
+        locks = [" ".join(str(value) for value in astuple(lock)) for lock in self.locks]
         whole = hashlib.sha256("\n".join((*self._names, *locks)).encode())
         whole.update(self._operations_hash.digest())
         whole.update(self._batches_hash.digest())

@@ -5,7 +5,6 @@ the other, so that its answers do not depend on what others do. Nothing comes fr
 workload is about the busy trees.
 """
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -151,17 +150,18 @@ def _spans_zones(area: VmapArea, zone_size: int) -> bool:
 async def _run(client: Client, *, scenario: Scenario, operations: "Operations") -> None:
     """Carry out what has been drawn."""
     think_ns = scenario.workload.think_ns
-    for name, addr, areas in operations:
-        if think_ns:
-            await client.sleep(think_ns)
-        if name == "insert":
-            await client.insert(areas[0])
-        elif name == "unlink":
-            await client.unlink(addr)
-        elif name == "insert_batch":
-            await client.insert_batch(areas)
-        else:
-            await client.find(addr, name)
+    for drawn in operations:
+        for name, addr, areas in drawn:
+            if think_ns:
+                await client.sleep(think_ns)
+            if name == "insert":
+                await client.insert(areas[0])
+            elif name == "unlink":
+                await client.unlink(addr)
+            elif name == "insert_batch":
+                await client.insert_batch(areas)
+            else:
+                await client.find(addr, name)
 
 
 Operation: TypeAlias = tuple[str, int, tuple[VmapArea, ...]]
@@ -175,18 +175,16 @@ class Operations:
         self._scenario = scenario
         self._own = own
         self._left = count
-        self._drawn: deque[Operation] = deque()
-        self._draw_ahead()
+        self._drawn = self._draw_ahead()
 
-    def __iter__(self) -> Iterator[Operation]:
-        drawn = self._drawn
-        while drawn:
-            while drawn:
-                yield drawn.popleft()
-            self._draw_ahead()
+    def __iter__(self) -> Iterator[list[Operation]]:
+        while self._drawn:
+            yield self._drawn
+            self._drawn = self._draw_ahead()
 
-    def _draw_ahead(self) -> None:
+    def _draw_ahead(self) -> list[Operation]:
         """Draw the next operations; with nothing left to find or to unlink, insert."""
+        drawn: list[Operation] = []
         count = min(self._left, AHEAD)
         self._left -= count
         own = self._own
@@ -204,4 +202,5 @@ class Operations:
                 operation = ("insert_batch", 0, own.grow(self._scenario.batch.areas))
             else:
                 operation = ("insert", 0, own.grow(1))
-            self._drawn.append(operation)
+            drawn.append(operation)
+        return drawn
