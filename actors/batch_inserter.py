@@ -7,11 +7,10 @@ found flushes first.
 
 from collections.abc import Sequence
 
-from actors.errors import RequestRefused
-from actors.router import Router
+from actors.router import Router, expect_inserted
 from actors.world import Call, Port
 from protocol.area import VmapArea
-from protocol.messages import Insert, InsertBatch, Inserted, Reply
+from protocol.messages import Insert, InsertBatch
 from protocol.strategies import LockSession, Strategy
 
 
@@ -61,9 +60,3 @@ class BatchInserter:
             self._router.addresses[session.node_id],
             Insert(session.areas[0]) if one else InsertBatch(session.areas),
         )
-
-
-def expect_inserted(reply: Reply) -> None:
-    """Raise `RequestRefused` unless `reply` acknowledges an insertion."""
-    if not isinstance(reply, Inserted):
-        raise RequestRefused(reply)

@@ -7,7 +7,7 @@ its world's port when it is over. A workload is a script of such calls.
 from collections.abc import Awaitable, Sequence
 from typing import Final
 
-from actors.batch_inserter import BatchInserter, expect_inserted
+from actors.batch_inserter import BatchInserter
 from actors.errors import RequestRefused
 from actors.router import Router
 from actors.world import Address, Port, Signal
@@ -17,7 +17,6 @@ from protocol.messages import (
     Allocated,
     Find,
     FindUnlink,
-    Insert,
     NotFound,
     Release,
     Released,
@@ -46,12 +45,9 @@ class Client:
         """Find the area that contains `addr` and take it out of its busy tree."""
         return self.router.search(self.port, addr, FindUnlink, "unlink")
 
-    async def insert(self, area: VmapArea) -> None:
+    def insert(self, area: VmapArea) -> Awaitable[None]:
         """Insert an area that is this client's own into the busy tree of its home node."""
-        port = self.port
-        begin_ns = port.now_ns
-        await self._insert(area)
-        port.complete("insert", begin_ns, area.va_start, area)
+        return self.router.insert(self.port, area, "insert")
 
     async def insert_batch(self, areas: Sequence[VmapArea]) -> None:
         """Insert areas by the batch strategy; the latency is that of the whole batch."""
@@ -77,7 +73,7 @@ class Client:
         begin_ns = port.now_ns
         area = await self.take(size, align, vstart, vend)
         if area is not None:
-            await self._insert(area)
+            await self.router.insert(port, area, None)
         port.complete("alloc", begin_ns, vstart, area)
         return area
 
@@ -120,9 +116,3 @@ class Client:
         if isinstance(reply, NotFound):
             return None
         raise RequestRefused(reply)
-
-    async def _insert(self, area: VmapArea) -> None:
-        router = self.router
-        self.port.probes += 1
-        to = router.addresses[router.layout.addr_to_node_id(area.va_start)]
-        expect_inserted(await self.port.call(to, Insert(area)))

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from actors.errors import RequestRefused
 from actors.world import Address, Command, Port
 from protocol.area import VmapArea, ZoneLayout
-from protocol.messages import Find, FindUnlink, Found, NotFound, Reply, Unlinked
+from protocol.messages import Find, FindUnlink, Found, Insert, Inserted, NotFound, Reply, Unlinked
 from protocol.policies import Policy
 
 Place: TypeAlias = tuple[Address, int]
@@ -62,6 +62,18 @@ class Router:
             port.complete(operation, begin_ns, addr, area)
         return area
 
+    @coroutine
+    def insert(self, port: Port, area: VmapArea, operation: str | None) -> Generator[Command, Any, None]:
+        """Insert `area` into its home node; records itself as `operation` unless that is None.
+
+        Raises `RequestRefused` when something is there already.
+        """
+        begin_ns = port.now_ns
+        port.probes += 1
+        expect_inserted((yield self.addresses[self.layout.addr_to_node_id(area.va_start)], Insert(area)))
+        if operation is not None:
+            port.complete(operation, begin_ns, area.va_start, area)
+
     def _ask_all(
         self, port: Port, nodes: Sequence[Place], addr: int, ask: Callable[[int, int], Find | FindUnlink]
     ) -> Generator[Command, Any, VmapArea | None]:
@@ -83,3 +95,9 @@ def _area_in(reply: Reply) -> VmapArea:
     if isinstance(reply, (Found, Unlinked)):
         return reply.area
     raise RequestRefused(reply)
+
+
+def expect_inserted(reply: Reply) -> None:
+    """Raise `RequestRefused` unless `reply` acknowledges an insertion."""
+    if not isinstance(reply, Inserted):
+        raise RequestRefused(reply)

@@ -21,6 +21,9 @@ from typing import TypeAlias
 from actors.world import Completed
 from protocol.area import VmapArea
 
+FINDING = frozenset({"find", "find_interior", "find_miss"})
+"""Operations whose answer is the area they found, or none."""
+
 INSERTING = frozenset({"insert", "insert_batch", "alloc"})
 """Operations whose answer is what they inserted."""
 
@@ -80,21 +83,26 @@ class History:
         live = self._live
         for operation in operations:
             name, _cpu, _begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
-            if name in INSERTING:
+            if name in FINDING:
+                if type(answer) is VmapArea:
+                    start = answer.va_start
+                    life = live.get(start)
+                    # The common case, and all of it: the very area is there, and was when it was found.
+                    if (
+                        life is None
+                        or life[0] is not answer
+                        or life[1] > end_ns
+                        or not start <= addr < answer.va_end
+                    ):
+                        self._judge_hit(operation)
+                else:
+                    self._judge_miss(operation)
+            elif name in INSERTING:
                 self._insert(operation)
-            elif name in SILENT:
-                pass
-            elif answer is None:
-                self._judge_miss(operation)
             elif name in REMOVING:
                 self._remove(operation)
             else:
-                assert type(answer) is VmapArea
-                start = answer.va_start
-                life = live.get(start)
-                known = life is not None and life[0] is answer and life[1] <= end_ns
-                if not (known and start <= addr < answer.va_end):
-                    self._judge_hit(operation)
+                assert name in SILENT, f"nobody knows what {name} does to areas"
         for operation in operations:
             self._last_end_ns[operation[1]] = operation[3]
         self._settle(min(self._last_end_ns.values(), default=NEVER))
@@ -122,7 +130,9 @@ class History:
 
     def _remove(self, operation: Completed) -> None:
         begin_ns, end_ns, area = operation[2], operation[3], operation[8]
-        assert isinstance(area, VmapArea)
+        if not isinstance(area, VmapArea):
+            self._judge_miss(operation)
+            return
         start = area.va_start
         life = self._live.get(start)
         if life is None or life[0] != area:

@@ -4,8 +4,8 @@ What happens is appended to a list, the cheapest thing Python can do; between sl
 latencies, the digest and the history that the checks judge, and emptied. Memory does not grow with the
 number of operations.
 
-The digest covers every completed operation in order (name, cpu, begin, end, probes, queue, service, address
-and the end of the area it answered) and the final statistics of every lock. It does not depend on how the
+The digest covers every completed operation in order (name, cpu, begin, end, probes, address and the
+end of the area it answered) and the final statistics of every lock. It does not depend on how the
 list was cut into chunks, and holds no wall time in virtual time.
 """
 
@@ -23,7 +23,7 @@ from protocol.area import VmapArea
 from sim.history import History
 from sim.metrics.latency import LatencyTable
 
-CHUNK = 4096
+CHUNK = 1024
 """Operations that are kept before they are folded."""
 
 
@@ -58,7 +58,7 @@ class Recorder:
                 *completed, strict=True
             )
             self.latencies.fold(zip(names, probes, map(sub, ends, begins), queues, services, strict=True))
-            self._hash(names, (cpus, begins, ends, probes, queues, services), addrs, answers)
+            self._hash(names, (cpus, begins, ends, probes), addrs, answers)
             self.history.extend(completed)
             self.operations += len(completed)
             completed.clear()
@@ -90,7 +90,7 @@ class Recorder:
             table[:, index] = array("q", column)
         batches = [answer for answer in answers if type(answer) is tuple]
         answer_ends = [
-            answer.va_end if isinstance(answer, VmapArea) else 0 if answer is None else len(answer)
+            answer.va_end if type(answer) is VmapArea else len(answer) if type(answer) is tuple else 0
             for answer in answers
         ]
         for index, addresses in enumerate((addrs, answer_ends), start=1 + len(times)):
