@@ -52,7 +52,9 @@ class Router:
                 area = yield from self._ask_all(port, (first, *others), addr, ask)
             else:
                 reply = yield address, ask(node_id, addr)
-                if type(reply) is not NotFound:
+                if type(reply) is Found:
+                    area = reply.area
+                elif type(reply) is not NotFound:
                     area = _area_in(reply)
             if area is not None:
                 break
