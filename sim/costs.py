@@ -60,3 +60,7 @@ class MessagePassing:
     def uniform_link_ns(self) -> int:
         """See `CostModel.uniform_link_ns`."""
         return self.link_ns_each_way
+
+
+MODELS = {"message-passing": MessagePassing}
+"""Cost models by the name that scenarios give them."""

@@ -12,9 +12,9 @@ from attrs import Attribute, field, frozen
 import protocol.policies
 import protocol.strategies
 from protocol import registry
+from sim.costs import MODELS
 from sim.scenario.kernels import KERNELS
 
-COST_MODELS = ("message-passing",)
 TOPOLOGIES = ("flat",)
 
 
@@ -95,7 +95,7 @@ class Machine:
 class Costs:
     """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from."""
 
-    model: str = field(default="message-passing", validator=_one_of(lambda: list(COST_MODELS)))
+    model: str = field(default="message-passing", validator=_one_of(lambda: list(MODELS)))
     lock_ns: int = field(default=20, validator=_at_least(0))
     visit_ns: int = field(default=8, validator=_at_least(0))
     insert_ns: int = field(default=40, validator=_at_least(0))
@@ -148,10 +148,10 @@ class Mix:
 class TraceUse:
     """`[workload.trace]`: what is made of a trace besides its allocations and frees.
 
-    `lookups` is how many finds follow each allocation on average and `interior` which share of those whose
-    area spans several zones goes to a page other than the first; `batched` lets each CPU's batch inserter
-    collect its allocations; `times` is "closed" (each CPU goes on as soon as it can) or "recorded" (no
-    operation begins before its time in the trace).
+    `lookups` is how many finds follow each allocation on average, of areas that are live then, and
+    `interior` the share of them at a page other than the first of an area that spans several zones. With
+    `batched` each CPU's batch inserter collects its allocations. `times` is "closed" (each CPU goes on as
+    soon as it can) or "recorded" (no operation begins before its time in the trace).
     """
 
     lookups: float = field(

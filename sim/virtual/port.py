@@ -168,6 +168,10 @@ class VirtualSignal:
             self._world.push_now(port)
         self._waiting.clear()
 
+    def is_set(self) -> bool:
+        """See `Signal.is_set`."""
+        return self._is_set
+
     def add(self, now_ns: int, port: VirtualPort) -> None:
         """Resume `port` when the signal is set, or now if it is."""
         if self._is_set:

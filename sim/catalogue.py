@@ -1,0 +1,27 @@
+"""What scenarios can name, and a line on each: what `list` prints."""
+
+from collections.abc import Callable
+from types import ModuleType
+
+import protocol.policies
+import protocol.strategies
+import sim.workloads
+from protocol import registry
+from sim.costs import MODELS
+from sim.scenario.kernels import KERNELS
+
+Catalogue = dict[str, str]
+
+
+def _folder(folder: ModuleType) -> Catalogue:
+    return {name: registry.summary(folder, name) for name in registry.names(folder)}
+
+
+CATALOGUES: dict[str, Callable[[], Catalogue]] = {
+    "kernels": lambda: {kernel.name: kernel.summary for kernel in KERNELS.values()},
+    "policies": lambda: _folder(protocol.policies),
+    "strategies": lambda: _folder(protocol.strategies),
+    "workloads": lambda: _folder(sim.workloads),
+    "costs": lambda: {name: (model.__doc__ or "").partition("\n")[0] for name, model in MODELS.items()},
+}
+"""What can be listed: for each, names and summaries."""

@@ -1,0 +1,153 @@
+"""results.json: what a run leaves for other programs. Its keys are a contract (docs/reference/results.md).
+
+Times are nanoseconds of the run's clock (virtual, or wall time in the live engine). All of it but `wall_s`
+is the same for the same scenario, seed and trace, byte for byte, in the virtual engine.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+from sim.checks import Verdict
+from sim.errors import BadInput
+from sim.metrics.latency import Latency
+from sim.scenario.file import unstructure
+from sim.simulation import Outcome
+
+SCHEMA = 1
+"""Raised when a key changes its meaning."""
+
+LOOKUPS = frozenset({"find", "find_interior", "find_miss"})
+"""Operations that search and change nothing: the group "lookups"."""
+
+PERCENTILES = (("p50_ns", 500), ("p90_ns", 900), ("p99_ns", 990), ("p999_ns", 999))
+
+
+def results_of(outcome: Outcome) -> dict[str, Any]:
+    """Give the contents of results.json."""
+    recorder = outcome.recorder
+    by_operation = recorder.latencies.by_operation()
+    results: dict[str, Any] = {
+        "schema": SCHEMA,
+        "scenario": unstructure(outcome.scenario),
+        "seed": outcome.scenario.seed,
+        "engine": outcome.engine,
+        "virtual_ns": outcome.virtual_ns,
+        "wall_s": round(outcome.wall_s, 6),
+        "operations": recorder.operations,
+        "events": outcome.events,
+        "digest": recorder.digest(),
+        "latency": {
+            **{name: _latency(by_probes) for name, by_probes in by_operation.items()},
+            "all": _latency(_together(by_operation, by_operation.keys())),
+        },
+        "groups": {"lookups": _latency(_together(by_operation, LOOKUPS))},
+        "locks": [
+            {
+                "name": lock.name,
+                "acquisitions": lock.acquisitions,
+                "contended": lock.contended,
+                "handoffs": lock.handoffs,
+                "hold_ns": lock.hold_ns,
+                "hold_max_ns": lock.hold_max_ns,
+                "wait_ns": lock.wait_ns,
+                "wait_max_ns": lock.wait_max_ns,
+            }
+            for lock in sorted(recorder.locks, key=lambda lock: _natural(lock.name))
+        ],
+        "nodes": [
+            {"id": node.node_id, "areas": node.areas, "requests": node.requests, "bytes": node.bytes_busy}
+            for node in outcome.nodes
+        ],
+        "checks": {name: _check(verdict) for name, verdict in outcome.verdicts.items()},
+    }
+    if outcome.batches.sessions:
+        results["batches"] = {
+            "strategy": outcome.scenario.batch.strategy,
+            "sessions": outcome.batches.sessions,
+            "areas": outcome.batches.areas,
+        }
+    return results
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises `BadInput` when it cannot be written."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def prepare_folder(path: Path) -> None:
+    """Make a folder for results, and make sure that files can be written there. Raises `BadInput`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def cannot_write(path: Path, error: OSError) -> BadInput:
+    """Give the one line that says that `path` cannot be written."""
+    return BadInput(str(path), (error.strerror or str(error)).lower(), "a place that can be written")
+
+
+def to_json(results: Mapping[str, Any]) -> str:
+    """Give results as the text of a JSON file."""
+    return json.dumps(results, indent=1, allow_nan=False) + "\n"
+
+
+def _together(by_operation: Mapping[str, Mapping[int, Latency]], names: Set[str]) -> dict[int, Latency]:
+    """Add up the latencies of several operations, by nodes asked."""
+    asked = sorted({probes for name in names for probes in by_operation.get(name, {})})
+    return {
+        probes: Latency.merged(
+            by_operation[name][probes] for name in sorted(names) if probes in by_operation.get(name, {})
+        )
+        for probes in asked
+    }
+
+
+def _latency(by_probes: Mapping[int, Latency]) -> dict[str, Any]:
+    whole = Latency.merged(by_probes.values())
+    return {
+        **_figures(whole),
+        "probes": {str(probes): latency.count for probes, latency in by_probes.items()},
+        "parts_ns": {
+            "queue": whole.queue_ns / max(1, whole.count),
+            "transfer": (whole.total_ns - whole.queue_ns - whole.service_ns) / max(1, whole.count),
+            "service": whole.service_ns / max(1, whole.count),
+        },
+        "by_probes": {str(probes): _figures(latency) for probes, latency in by_probes.items()},
+    }
+
+
+def _figures(latency: Latency) -> dict[str, Any]:
+    return {
+        "count": latency.count,
+        "mean_ns": latency.mean_ns,
+        **{name: latency.percentile_ns(per_mille) for name, per_mille in PERCENTILES},
+        "max_ns": latency.max_ns,
+    }
+
+
+def _check(verdict: Verdict) -> dict[str, Any]:
+    return {"ok": verdict.ok, "count": verdict.count, "first": verdict.first}
+
+
+def _natural(name: str) -> tuple[str, int, str]:
+    """Order "busy/2" before "busy/10"."""
+    kind, _, number = name.partition("/")
+    return kind, int(number) if number.isdecimal() else -1, number
