@@ -55,6 +55,9 @@ class Outcome:
     engine: str
     virtual_ns: int
     wall_s: float
+    """Wall seconds from the first event to the last."""
+    cpu_s: float
+    """CPU seconds of the same and of the checks, on all threads."""
     events: int
     recorder: Recorder
     nodes: list[NodeStatistics]
@@ -94,12 +97,26 @@ def simulate(
     else:
         world = LiveWorld(recorder.observer())
     with _rare_collections():
-        started = time.perf_counter()
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
         trio.run(system.run, world)
         recorder.fold()
-        wall_s = time.perf_counter() - started
+        wall_s = time.perf_counter() - wall_s
+        judged = system.judge()
+        cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
-    return system.outcome(engine, world.now_ns, wall_s, world.events)
+    return Outcome(
+        scenario=scenario,
+        engine=engine,
+        virtual_ns=world.now_ns,
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        events=world.events,
+        recorder=recorder,
+        nodes=system.node_statistics(),
+        batches=system.batch_totals(),
+        verdicts=judged,
+        facts=workload.facts,
+    )
 
 
 @contextmanager
@@ -148,39 +165,37 @@ class _System:
             servers.append(Server(FREE_SPACE, self.free_space))
         await run_system(world, servers, self._drivers(self.workload.scripts(world)))
 
-    def outcome(self, engine: str, virtual_ns: int, wall_s: float, events: int) -> Outcome:
-        """Judge what the run has left."""
+    def judge(self) -> dict[str, Verdict]:
+        """Run the checks on what the run has left."""
         history = self.recorder.history
         history.finish()
-        evidence = Evidence(
-            layout=self.layout,
-            nodes={
-                node_id: list(machine.areas(node_id))
-                for machine in self.machines.values()
-                for node_id in machine.node_ids
-            },
-            free=list(self.free_space.space) if self.workload.uses_free_space else None,
-            space=SPACE,
-            history=history,
+        return run_all(
+            Evidence(
+                layout=self.layout,
+                nodes={
+                    node_id: list(machine.areas(node_id))
+                    for machine in self.machines.values()
+                    for node_id in machine.node_ids
+                },
+                free=list(self.free_space.space) if self.workload.uses_free_space else None,
+                space=SPACE,
+                history=history,
+            )
         )
-        return Outcome(
-            scenario=self.scenario,
-            engine=engine,
-            virtual_ns=virtual_ns,
-            wall_s=wall_s,
-            events=events,
-            recorder=self.recorder,
-            nodes=[
-                machine.statistics(node_id)
-                for machine in self.machines.values()
-                for node_id in machine.node_ids
-            ],
-            batches=BatchTotals(
-                sessions=sum(inserter.sessions for inserter in self.inserters.values()),
-                areas=sum(inserter.areas for inserter in self.inserters.values()),
-            ),
-            verdicts=run_all(evidence),
-            facts=self.workload.facts,
+
+    def node_statistics(self) -> list[NodeStatistics]:
+        """Give the counters of all nodes, ascending."""
+        return [
+            machine.statistics(node_id)
+            for machine in self.machines.values()
+            for node_id in machine.node_ids
+        ]
+
+    def batch_totals(self) -> BatchTotals:
+        """Add up what the batch inserters did."""
+        return BatchTotals(
+            sessions=sum(inserter.sessions for inserter in self.inserters.values()),
+            areas=sum(inserter.areas for inserter in self.inserters.values()),
         )
 
     def _node_machines(self) -> dict[str, NodeMachine]:

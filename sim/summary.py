@@ -107,8 +107,8 @@ def _locks(results: Results, most: int = 10) -> Table:
 
 
 def _lookups_by_nodes_asked(variants: Mapping[str, Results]) -> Table:
-    columns = [f"{name} {what}" for name in variants for what in ("lookups", "mean", "p99")]
-    table = _table("Lookup latency by number of nodes asked (ns)", "nodes asked", *columns)
+    columns = [f"{name}\n{what}" for name in variants for what in ("lookups", "mean", "p99")]
+    table = _table("Lookup latency by number of nodes asked (ns)", "nodes\nasked", *columns)
     lookups = [results["groups"]["lookups"] for results in variants.values()]
     for asked in sorted({int(asked) for group in lookups for asked in group["by_probes"]}):
         figures = [group["by_probes"].get(str(asked)) for group in lookups]

@@ -33,7 +33,7 @@ class Latency:
         return self.total_ns / self.count if self.count else 0.0
 
     def percentile_ns(self, per_mille: int) -> int:
-        """Give a percentile, within 0.4 % (see `histogram`); 500 is the median."""
+        """Give a percentile, within 0.05 % (see `histogram`); 500 is the median."""
         return histogram.percentile(self.buckets, per_mille, self.max_ns)
 
     def add(self, latency_ns: int, queue_ns: int, service_ns: int, times: int) -> None:

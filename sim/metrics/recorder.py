@@ -10,11 +10,10 @@ list was cut into chunks, and holds no wall time in virtual time.
 """
 
 import hashlib
-from array import array
 from collections.abc import Sequence
 from operator import sub
 
-import numpy as np
+import msgpack
 from attrs import astuple
 
 from actors.lock import FifoLock
@@ -36,9 +35,9 @@ class Recorder:
         self.locks: list[FifoLock] = []
         self.operations = 0
         """Operations folded so far."""
-        self._names: dict[str, int] = {}
         self._completed: list[Completed] = []
         self._operations_hash = hashlib.sha256()
+        self._answers_hash = hashlib.sha256()
         self._batches_hash = hashlib.sha256()
 
     def observer(self) -> Observer:
@@ -54,11 +53,11 @@ class Recorder:
         """Fold all that has been collected."""
         completed = self._completed
         if completed:
-            names, cpus, begins, ends, probes, queues, services, addrs, answers = zip(
+            names, _cpus, begins, ends, probes, queues, services, _addrs, answers = zip(
                 *completed, strict=True
             )
             self.latencies.fold(zip(names, probes, map(sub, ends, begins), queues, services, strict=True))
-            self._hash(names, (cpus, begins, ends, probes), addrs, answers)
+            self._hash(completed, answers)
             self.history.extend(completed)
             self.operations += len(completed)
             completed.clear()
@@ -66,8 +65,9 @@ class Recorder:
     def digest(self) -> str:
         """Give "sha256:…" over the ordered event log; fold first."""
         locks = [" ".join(str(value) for value in astuple(lock)) for lock in self.locks]
-        whole = hashlib.sha256("\n".join((*self._names, *locks)).encode())
+        whole = hashlib.sha256("\n".join(locks).encode())
         whole.update(self._operations_hash.digest())
+        whole.update(self._answers_hash.digest())
         whole.update(self._batches_hash.digest())
         return f"sha256:{whole.hexdigest()}"
 
@@ -75,26 +75,19 @@ class Recorder:
         self.locks.append(FifoLock(name))
         return self.locks[-1]
 
-    def _hash(
-        self,
-        names: Sequence[str],
-        times: Sequence[Sequence[int]],
-        addrs: Sequence[int],
-        answers: Sequence[Answer],
-    ) -> None:
-        known = self._names
-        for name in dict.fromkeys(names):
-            known.setdefault(name, len(known))
-        table = np.empty((len(names), 3 + len(times)), dtype="<i8")
-        for index, column in enumerate(([known[name] for name in names], *times)):
-            table[:, index] = array("q", column)
-        batches = [answer for answer in answers if type(answer) is tuple]
-        answer_ends = [
+    def _hash(self, completed: Sequence[Completed], answers: Sequence[Answer]) -> None:
+        """Hash what is the same for every way of cutting the log: rows, one after the other, as msgpack."""
+        self._operations_hash.update(_packed([row[:5] + row[7:8] for row in completed]))
+        ends = [
             answer.va_end if type(answer) is VmapArea else len(answer) if type(answer) is tuple else 0
             for answer in answers
         ]
-        for index, addresses in enumerate((addrs, answer_ends), start=1 + len(times)):
-            table[:, index] = np.frombuffer(array("Q", addresses), dtype=np.int64)
-        self._operations_hash.update(table.tobytes())
-        batch_ends = [area.va_end for batch in batches for area in batch]
-        self._batches_hash.update(np.array(batch_ends, dtype="<u8").tobytes())
+        self._answers_hash.update(_packed(ends))
+        batches = [answer for answer in answers if type(answer) is tuple]
+        self._batches_hash.update(_packed([area.va_end for batch in batches for area in batch]))
+
+
+def _packed(rows: Sequence[object]) -> bytes:
+    """Pack rows without the header that says how many they are."""
+    count = len(rows)
+    return msgpack.packb(rows)[1 if count < 16 else 3 if count < 65536 else 5 :]

@@ -60,7 +60,7 @@ class Node:
 
 def draw_cpu(cpu: int, seed: int) -> tuple[list[tuple[int, int]], list[Operation]]:
     """Draw a CPU's preloaded areas and its operations."""
-    random = Random(seed * 1000 + cpu)  # noqa: S311
+    random = Random(seed * 1000 + cpu)
     top = BASE + cpu * (1 << 40)
     owned: list[tuple[int, int]] = []
 
