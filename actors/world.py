@@ -41,6 +41,10 @@ class Signal(Protocol):
         """Let it happen; everybody who waits goes on. Doing it again changes nothing."""
         ...
 
+    def is_set(self) -> bool:
+        """Tell whether it has happened."""
+        ...
+
 
 Command: TypeAlias = Call | list[Call] | int | Signal
 """What a script yields to its world: a call (answered by the reply), several at once (by the list of

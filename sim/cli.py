@@ -26,6 +26,9 @@ CHECK_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+PIPE_COLUMNS = 120
+"""Columns of the tables where there is no terminal to ask."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give the exit code. Errors that users cause are one line on stderr."""
@@ -94,7 +97,7 @@ def run(
     folders = [out / variant.name for variant in file.variants] or [out]
     for folder in folders:
         prepare_folder(folder)
-    wide = None if sys.stdout.isatty() else 130
+    wide = None if sys.stdout.isatty() else PIPE_COLUMNS
     console = Console(quiet=quiet, highlight=False, width=wide)
     return _run_all(file, folders, out, engine, console)
 

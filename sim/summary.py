@@ -69,21 +69,25 @@ def _table(title: str, *columns: str) -> Table:
 def _operations(results: Results) -> Table:
     table = _table(
         "Latency (ns)",
-        *("operation", "count", "mean", "p50", "p90", "p99", "p99.9", "max"),
-        *("queue", "transfer", "service", "nodes asked"),
+        *("operation", "count", "mean", "p50", "p99", "p99.9", "max"),
+        *("mean\nqueue", "mean\nservice", "nodes\nasked"),
     )
     for name, latency in results["latency"].items():
         parts = latency["parts_ns"]
-        asked = sum(int(probes) * count for probes, count in latency["probes"].items()) / latency["count"]
+        asked = sum(int(probes) * count for probes, count in latency["probes"].items())
         table.add_row(
             name,
             f"{latency['count']:,}",
-            f"{latency['mean_ns']:,.1f}",
-            *(f"{latency[key]:,}" for key in ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns")),
-            *(f"{parts[key]:,.1f}" for key in ("queue", "transfer", "service")),
-            f"{asked:.3f}",
+            _mean(latency["mean_ns"]),
+            *(f"{latency[key]:,}" for key in ("p50_ns", "p99_ns", "p999_ns", "max_ns")),
+            *(_mean(parts[key]) for key in ("queue", "service")),
+            f"{asked / max(1, latency['count']):.2f}",
         )
     return table
+
+
+def _mean(ns: float) -> str:
+    return f"{ns:,.1f}" if ns < 10_000 else f"{ns:,.0f}"
 
 
 def _locks(results: Results, most: int = 10) -> Table:
@@ -99,8 +103,8 @@ def _locks(results: Results, most: int = 10) -> Table:
             f"{lock['acquisitions']:,}",
             f"{lock['contended'] / count:.1%}",
             f"{lock['handoffs']:,}",
-            f"{lock['hold_ns'] / count:,.1f}",
-            f"{lock['wait_ns'] / count:,.1f}",
+            _mean(lock["hold_ns"] / count),
+            _mean(lock["wait_ns"] / count),
             f"{lock['wait_max_ns']:,}",
         )
     return table
@@ -120,15 +124,15 @@ def _lookups_by_nodes_asked(variants: Mapping[str, Results]) -> Table:
 def _figures(figures: Mapping[str, Any] | None) -> tuple[str, str, str]:
     if figures is None:
         return "-", "-", "-"
-    return f"{figures['count']:,}", f"{figures['mean_ns']:,.1f}", f"{figures['p99_ns']:,}"
+    return f"{figures['count']:,}", _mean(figures["mean_ns"]), f"{figures['p99_ns']:,}"
 
 
 def _batches(variants: Mapping[str, Results]) -> Table:
     """Show what the strategies gain for batches, and what others feel: finds of one node, and removals."""
     table = _table(
         "Batch insertion by strategy (ns)",
-        *("strategy", "batches", "areas", "lock sessions", "handoffs", "batch mean", "batch p99"),
-        *("others: find p99", "p99.9", "remove p99", "p99.9"),
+        *("variant", "batches", "areas", "lock\nsessions", "handoffs", "batch\nmean", "batch\np99"),
+        *("find\np99", "find\np99.9", "remove\np99", "remove\np99.9"),
     )
     for name, results in variants.items():
         latency = results["latency"]
@@ -154,7 +158,7 @@ def _batches(variants: Mapping[str, Results]) -> Table:
 def _number(figures: Mapping[str, Any] | None, key: str) -> str:
     if figures is None:
         return "-"
-    return f"{figures[key]:,.1f}" if key == "mean_ns" else f"{figures[key]:,}"
+    return _mean(figures[key]) if key == "mean_ns" else f"{figures[key]:,}"
 
 
 def _side_by_side(variants: Mapping[str, Results]) -> Table:
@@ -167,7 +171,7 @@ def _side_by_side(variants: Mapping[str, Results]) -> Table:
             name,
             f"{results['operations']:,}",
             f"{results['virtual_ns']:,}",
-            f"{latency['mean_ns']:,.1f}",
+            _mean(latency["mean_ns"]),
             *(f"{latency[key]:,}" for key in ("p50_ns", "p99_ns", "p999_ns", "max_ns")),
         )
     return table
