@@ -28,26 +28,28 @@ class Impossible(ValueError):
         self.allowed = allowed
 
 
-Validator = Callable[[Any, "Attribute[Any]", Any], None]
+@frozen
+class Allowed:
+    """A validator that knows in words what it allows."""
+
+    test: Callable[[Any], bool]
+    words: Callable[[], str]
+
+    def __call__(self, _instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        """Raise `Impossible` unless `value` is allowed."""
+        if not self.test(value):
+            raise Impossible(attribute.name, value, self.words())
 
 
-def _allowed(test: Callable[[Any], bool], words: str) -> Validator:
-    def validate(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
-        if not test(value):
-            raise Impossible(attribute.name, value, words)
-
-    return validate
+def _allowed(test: Callable[[Any], bool], words: str) -> Allowed:
+    return Allowed(test, lambda: words)
 
 
-def _one_of(names: Callable[[], list[str]]) -> Validator:
-    def validate(_instance: object, attribute: "Attribute[Any]", value: object) -> None:
-        if value not in names():
-            raise Impossible(attribute.name, value, ", ".join(names()))
-
-    return validate
+def _one_of(names: Callable[[], list[str]]) -> Allowed:
+    return Allowed(lambda value: value in names(), lambda: ", ".join(names()))
 
 
-def _at_least(low: int) -> Validator:
+def _at_least(low: int) -> Allowed:
     return _allowed(lambda value: value >= low, f"an integer of at least {low}")
 
 

@@ -1,0 +1,121 @@
+"""The reference pages that are made from the code: `python -m sim.reference FOLDER` writes them.
+
+A test holds docs/reference/ to what this gives.
+"""
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import NOTHING, Attribute, fields, has
+
+from sim.catalogue import CATALOGUES
+from sim.results import write_text
+from sim.scenario.kernels import KERNELS
+from sim.scenario.model import Allowed, Scenario
+
+
+SCENARIO_HEAD = """# Scenario
+
+TOML. Unknown keys, wrong types and impossible values are refused, with the key's name. A value after
+`--set TABLE.KEY=` is read as TOML, and as a string where it is none. A relative `file` is looked up beside
+the scenario.
+
+`[[variant]]` tables, each with a `name` and a table `set`, make several scenarios of one file; each runs
+with the same seed into `OUT/NAME/`. `--set` and `--seed` change what all of them start from.
+"""
+
+KERNELS_HEAD = """# Kernels
+
+`space.kernel` names a set of choices. A kernel decides what a scenario leaves open; a key that is set wins.
+What kernels decide so far: the number of nodes and the lookup policy.
+
+| kernel | nodes | policy | what it is |
+|---|---|---|---|
+"""
+
+KERNELS_TAIL = """
+Sources: for nodes and the forward search, Uladzislau Rezki's series "Mitigate a vmap lock contention" (v3,
+2 January 2024; merged for v6.9); for the backward search, Baoquan He's patch of 19 April 2025 (6.16 by its
+date). A real 6.12 kernel's order of locks is in tests/data/.
+"""
+
+
+def scenario_page() -> str:
+    """Give docs/reference/scenario.md: every table and key of a scenario."""
+    return "\n".join([SCENARIO_HEAD, *_table("", Scenario)]).rstrip() + "\n"
+
+
+def kernels_page() -> str:
+    """Give docs/reference/kernels.md: what each kernel decides where a scenario does not."""
+    rows = [
+        f"| `{kernel.name}` | {kernel.nodes} | `{kernel.policy}` | {kernel.summary} |\n"
+        for kernel in KERNELS.values()
+    ]
+    return "".join([KERNELS_HEAD, *rows, KERNELS_TAIL])
+
+
+def catalogue_page() -> str:
+    """Give docs/reference/catalogue.md: what scenarios can name."""
+    parts = ["# What scenarios can name\n", "`./dev list WHAT` prints the same.\n"]
+    for what, entries in CATALOGUES.items():
+        parts += [f"## {what}\n", "| name | what it does |", "|---|---|"]
+        parts += [f"| `{name}` | {summary} |" for name, summary in entries().items()]
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+PAGES = {"scenario.md": scenario_page, "kernels.md": kernels_page, "catalogue.md": catalogue_page}
+"""The generated pages, by file name."""
+
+
+def _table(name: str, table: type) -> list[str]:
+    """Describe a table and those within it."""
+    lines, inner = [], []
+    for attribute in fields(table):
+        kind = attribute.type
+        if isinstance(kind, type) and has(kind):
+            inner += _table(f"{name}.{attribute.name}".lstrip("."), kind)
+        else:
+            lines.append(
+                f"| `{attribute.name}` | {_kind(kind)} | `{_default(attribute)}` | {_words(attribute)} |"
+            )
+    heading = [f"## `[{name}]`\n", _prose(table), ""] if name else []
+    rows = ["| key | type | default | allowed |", "|---|---|---|---|", *lines, ""] if lines else []
+    return [*heading, *rows, *inner]
+
+
+def _prose(table: type) -> str:
+    text = inspect.getdoc(table) or ""
+    first, colon, rest = text.partition(": ")
+    return (rest[:1].upper() + rest[1:]) if colon and first.startswith("`[") else text
+
+
+def _kind(kind: Any) -> str:
+    return {"int": "integer", "float": "number", "bool": "true or false", "str": "string"}.get(
+        getattr(kind, "__name__", ""), "list of integers"
+    )
+
+
+def _default(attribute: "Attribute[Any]") -> str:
+    default: Any = attribute.default
+    if hasattr(default, "factory"):
+        default = default.factory()
+    assert default is not NOTHING, f"{attribute.name} has no default"
+    return str(default).lower() if isinstance(default, bool) else repr(default).replace("'", '"')
+
+
+def _words(attribute: "Attribute[Any]") -> str:
+    validator = attribute.validator
+    return validator.words() if isinstance(validator, Allowed) else "any"
+
+
+def main(folder: Path) -> None:
+    """Write the pages into `folder`."""
+    for name, page in PAGES.items():
+        write_text(folder / name, page())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
