@@ -189,9 +189,7 @@ class Refused:
 REASONS = ("wrong-node", "overlap", "bad-range")
 """Why a machine refuses: not its node; an area is there already; no such range of addresses."""
 
-NodeRequest: TypeAlias = (
-    Find | FindUnlink | Insert | InsertBatch | Unlink | FindExceed | ListAreas | GetStatistics
-)
+NodeRequest: TypeAlias = Find | FindUnlink | Insert | InsertBatch | Unlink | FindExceed | ListAreas | GetStatistics
 FreeSpaceRequest: TypeAlias = Allocate | Release | GetFreeStatistics
 Request: TypeAlias = NodeRequest | FreeSpaceRequest
 Reply: TypeAlias = (

@@ -64,9 +64,7 @@ def _cli() -> None:
 
 @_cli.command()
 @click.argument("scenario", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Change a key; may be repeated."
-)
+@click.option("--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Change a key; may be repeated.")
 @click.option("--seed", type=click.IntRange(min=0), help="Change the seed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results [default: out/SCENARIO].")
 @click.option(

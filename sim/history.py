@@ -198,9 +198,7 @@ class History:
         """Judge what was put off and forget the dead: all under way began at `oldest_ns` or later."""
         for _start, operation in _take_older(self._found_early, oldest_ns):
             self._object(operation, "which nobody had inserted")
-        for start in [
-            start for start, operation in self._removed_early.items() if operation[3] < oldest_ns
-        ]:
+        for start in [start for start, operation in self._removed_early.items() if operation[3] < oldest_ns]:
             self._object(self._removed_early.pop(start), "which nobody had inserted")
         for start, operation in _take_older(self._missed, oldest_ns):
             self._object_to_miss(operation, self._live[start][0])
@@ -240,9 +238,7 @@ class Surroundings:
         return self._buckets[area.va_start >> BUCKET_BITS]
 
 
-def _take_older(
-    pending: defaultdict[int, list[Completed]], oldest_ns: int
-) -> Iterator[tuple[int, Completed]]:
+def _take_older(pending: defaultdict[int, list[Completed]], oldest_ns: int) -> Iterator[tuple[int, Completed]]:
     """Take out and give the operations, with their keys, that ended before `oldest_ns`."""
     for start in list(pending):
         operations = pending.pop(start)

@@ -15,7 +15,6 @@ from sim.results import write_text
 from sim.scenario.kernels import KERNELS
 from sim.scenario.model import Allowed, Scenario
 
-
 SCENARIO_HEAD = """# Scenario
 
 TOML. Unknown keys, wrong types and impossible values are refused, with the key's name. A value after
@@ -78,9 +77,7 @@ def _table(name: str, table: type) -> list[str]:
         if isinstance(kind, type) and has(kind):
             inner += _table(f"{name}.{attribute.name}".lstrip("."), kind)
         else:
-            lines.append(
-                f"| `{attribute.name}` | {_kind(kind)} | `{_default(attribute)}` | {_words(attribute)} |"
-            )
+            lines.append(f"| `{attribute.name}` | {_kind(kind)} | `{_default(attribute)}` | {_words(attribute)} |")
     heading = [f"## `[{name}]`\n", _prose(table), ""] if name else []
     rows = ["| key | type | default | allowed |", "|---|---|---|---|", *lines, ""] if lines else []
     return [*heading, *rows, *inner]

@@ -185,11 +185,7 @@ class _System:
 
     def node_statistics(self) -> list[NodeStatistics]:
         """Give the counters of all nodes, ascending."""
-        return [
-            machine.statistics(node_id)
-            for machine in self.machines.values()
-            for node_id in machine.node_ids
-        ]
+        return [machine.statistics(node_id) for machine in self.machines.values() for node_id in machine.node_ids]
 
     def batch_totals(self) -> BatchTotals:
         """Add up what the batch inserters did."""
@@ -203,8 +199,7 @@ class _System:
         if strategies.needs_one_lock(self.strategy):
             return {self._address(0): NodeMachine(self.layout, node_ids, "busy/all")}
         return {
-            self._address(node_id): NodeMachine(self.layout, [node_id], f"busy/{node_id}")
-            for node_id in node_ids
+            self._address(node_id): NodeMachine(self.layout, [node_id], f"busy/{node_id}") for node_id in node_ids
         }
 
     def _address(self, node_id: int) -> str:

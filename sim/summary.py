@@ -22,8 +22,7 @@ def show_run(console: Console, title: str, results: Results, where: str) -> None
     if "batches" in results:
         batches = results["batches"]
         console.print(
-            f"Batches: {batches['strategy']}, {batches['areas']:,} areas "
-            f"in {batches['sessions']:,} lock sessions"
+            f"Batches: {batches['strategy']}, {batches['areas']:,} areas in {batches['sessions']:,} lock sessions"
         )
     _ending(console, {"": results}, where)
 
@@ -49,13 +48,9 @@ def show_variants(
     _ending(console, variants, where)
 
 
-def _select(
-    variants: Mapping[str, Results], varied: Mapping[str, Sequence[str]], table: str
-) -> dict[str, Results]:
+def _select(variants: Mapping[str, Results], varied: Mapping[str, Sequence[str]], table: str) -> dict[str, Results]:
     return {
-        name: results
-        for name, results in variants.items()
-        if any(key.startswith(table) for key in varied[name])
+        name: results for name, results in variants.items() if any(key.startswith(table) for key in varied[name])
     }
 
 
@@ -93,9 +88,7 @@ def _mean(ns: float) -> str:
 def _locks(results: Results, most: int = 10) -> Table:
     locks = sorted(results["locks"], key=lambda lock: -int(lock["wait_ns"]))
     title = "Locks" if len(locks) <= most else f"Locks: the {most} most waited for, of {len(locks)}"
-    table = _table(
-        title, "lock", "acquisitions", "contended", "handoffs", "mean hold", "mean wait", "max wait"
-    )
+    table = _table(title, "lock", "acquisitions", "contended", "handoffs", "mean hold", "mean wait", "max wait")
     for lock in locks[:most]:
         count = max(1, lock["acquisitions"])
         table.add_row(
@@ -162,9 +155,7 @@ def _number(figures: Mapping[str, Any] | None, key: str) -> str:
 
 
 def _side_by_side(variants: Mapping[str, Results]) -> Table:
-    table = _table(
-        "Variants (ns)", "variant", "operations", "virtual time", "mean", "p50", "p99", "p99.9", "max"
-    )
+    table = _table("Variants (ns)", "variant", "operations", "virtual time", "mean", "p50", "p99", "p99.9", "max")
     for name, results in variants.items():
         latency = results["latency"]["all"]
         table.add_row(

@@ -56,6 +56,4 @@ def verdict_of(exceptions: list[str]) -> Verdict:
 def run_all(evidence: Evidence) -> dict[str, Verdict]:
     """Run every check of this folder, by its name with underscores."""
     folder = sys.modules[__name__]
-    return {
-        name.replace("-", "_"): registry.load(folder, name, {})(evidence) for name in registry.names(folder)
-    }
+    return {name.replace("-", "_"): registry.load(folder, name, {})(evidence) for name in registry.names(folder)}

@@ -9,12 +9,8 @@ def nothing_lost(evidence: Evidence) -> Verdict:
     """Compare the trees with what clients were told, and busy plus free ranges with the whole space."""
     busy = {area.va_start: area for areas in evidence.nodes.values() for area in areas}
     known = {area.va_start: area for area in evidence.history.areas()}
-    exceptions = [
-        f"{known[start]} was inserted and is gone" for start in sorted(known.keys() - busy.keys())
-    ]
-    exceptions += [
-        f"{busy[start]} is in a tree, inserted by nobody" for start in sorted(busy.keys() - known)
-    ]
+    exceptions = [f"{known[start]} was inserted and is gone" for start in sorted(known.keys() - busy.keys())]
+    exceptions += [f"{busy[start]} is in a tree, inserted by nobody" for start in sorted(busy.keys() - known)]
     if evidence.free is not None:
         exceptions += _gaps(evidence)
     return verdict_of(exceptions)

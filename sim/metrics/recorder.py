@@ -53,9 +53,7 @@ class Recorder:
         """Fold all that has been collected."""
         completed = self._completed
         if completed:
-            names, _cpus, begins, ends, probes, queues, services, _addrs, answers = zip(
-                *completed, strict=True
-            )
+            names, _cpus, begins, ends, probes, queues, services, _addrs, answers = zip(*completed, strict=True)
             self.latencies.fold(zip(names, probes, map(sub, ends, begins), queues, services, strict=True))
             self._hash(completed, answers)
             self.history.extend(completed)

@@ -68,9 +68,7 @@ _MOST_TIME_NS = 10**12
 class Space:
     """`[space]`: how addresses are dealt out to nodes."""
 
-    nodes: int = field(
-        default=8, validator=_allowed(lambda value: 1 <= value <= 1024, "an integer from 1 to 1024")
-    )
+    nodes: int = field(default=8, validator=_allowed(lambda value: 1 <= value <= 1024, "an integer from 1 to 1024"))
     zone_pages: int = field(
         default=16, validator=_allowed(lambda value: 1 <= value <= 2**20, "an integer from 1 to 1048576")
     )
@@ -87,9 +85,7 @@ class Space:
 class Machine:
     """`[machine]`: who asks, and how far it is from everybody else."""
 
-    cpus: int = field(
-        default=16, validator=_allowed(lambda value: 1 <= value <= 4096, "an integer from 1 to 4096")
-    )
+    cpus: int = field(default=16, validator=_allowed(lambda value: 1 <= value <= 4096, "an integer from 1 to 4096"))
     topology: str = field(default="flat", validator=_one_of(lambda: list(TOPOLOGIES)))
 
 

@@ -100,9 +100,7 @@ class _Kind:
 
 def _alloc(head: Head, found: tuple[str, ...]) -> AllocEvent:
     va_start, size, align, vstart, vend, failed = found
-    return AllocEvent(
-        *head, int(va_start), int(size), int(align), int(vstart, 16), int(vend, 16), failed != "0"
-    )
+    return AllocEvent(*head, int(va_start), int(size), int(align), int(vstart, 16), int(vend, 16), failed != "0")
 
 
 def _free(head: Head, found: tuple[str, ...]) -> FreeEvent:
@@ -173,9 +171,7 @@ def _read_event(trace: Trace, path: Path, number: int, head: re.Match[str]) -> N
     found = kind.pattern.fullmatch(fields)
     if found is None:
         shown = repr(_shortened(f"{event}: {fields}"))
-        raise TraceError(
-            _wrong(f"{path}: line {number}", shown, f"{kind.example} (D decimal, H hexadecimal)")
-        )
+        raise TraceError(_wrong(f"{path}: line {number}", shown, f"{kind.example} (D decimal, H hexadecimal)"))
     time_ns = int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0"))
     trace.events.append(kind.record((number, int(cpu), task, int(pid), time_ns), found.groups()))
 

@@ -34,8 +34,7 @@ def mix(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of
     region = _region_size(scenario)
     shares = [_share(scenario.workload.preload_areas, cpus, cpu) for cpu in range(cpus)]
     holdings = [
-        Holding(VMALLOC_START + cpu * region, scenario, stream(scenario.seed, f"mix/{cpu}"))
-        for cpu in range(cpus)
+        Holding(VMALLOC_START + cpu * region, scenario, stream(scenario.seed, f"mix/{cpu}")) for cpu in range(cpus)
     ]
     for holding, areas in zip(holdings, shares, strict=True):
         holding.grow(areas)
@@ -68,7 +67,8 @@ def _region_size(scenario: Scenario) -> int:
     cpus, workload = scenario.machine.cpus, scenario.workload
     page_size = scenario.space.page_size
     region = (VMALLOC_END + 1 - VMALLOC_START) // cpus // page_size * page_size
-    areas = workload.preload_areas // cpus + 1 + (workload.operations // cpus + 1) * scenario.batch.areas
+    at_once = scenario.batch.areas if workload.mix.insert_batch else 1
+    areas = workload.preload_areas // cpus + 1 + (workload.operations // cpus + 1) * at_once
     if areas * (workload.pages[1] + 1) * page_size > region:
         raise BadInput(
             "workload.pages",

@@ -42,8 +42,7 @@ def trace(scenario: Scenario, beside: Path) -> Plan:
     def scripts(world: World) -> Mapping[int, ClientScript]:
         signals = {step: world.signal() for step in steps if step.awaited}
         return {
-            cpu: partial(_run, steps=by_cpu[cpu], signals=signals, use=scenario.workload.trace)
-            for cpu in by_cpu
+            cpu: partial(_run, steps=by_cpu[cpu], signals=signals, use=scenario.workload.trace) for cpu in by_cpu
         }
 
     return Plan(
