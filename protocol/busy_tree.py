@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from protocol.area import VmapArea
-from protocol.errors import AreaOverlap
+from protocol.errors import AreaOverlap, BadRange
 
 LEAF_MAX = 1024
 """Most starts in a leaf; a fuller one is split in two. Best of 256 to 4,096 at 100,000 areas."""
@@ -73,9 +73,12 @@ class BusyTree:
     def insert(self, area: VmapArea) -> None:
         """Insert `area`; O(log n) and one leaf's move.
 
-        Raises `AreaOverlap` and changes nothing when any part of its range is taken.
+        Raises `AreaOverlap` when any part of its range is taken, `BadRange` when it has no address; nothing
+        is changed then.
         """
         va_start = area.va_start
+        if va_start >= area.va_end:
+            raise BadRange(f"{area} is empty")
         index = bisect_right(self._heads, va_start, 1) - 1
         leaf = self._leaves[index]
         position = bisect_right(leaf, va_start)
@@ -126,12 +129,14 @@ class BusyTree:
     def _check(self) -> None:
         """Assert every invariant; O(n)."""
         assert len(self._heads) == len(self._leaves) >= 1, "heads and leaves differ in number"
+        assert self._leaves == [[]] or all(self._leaves), "a leaf is empty"
+        assert all(len(leaf) <= LEAF_MAX for leaf in self._leaves), "a leaf is too full"
         starts = [start for leaf in self._leaves for start in leaf]
         assert starts == sorted(self._by_start), "the leaves do not hold the starts in order"
         if starts:
             assert self._heads == [leaf[0] for leaf in self._leaves], "a head is not its leaf's first start"
-            assert all(len(leaf) <= LEAF_MAX for leaf in self._leaves), "a leaf is too full"
         areas = list(self)
+        assert [area.va_start for area in areas] == starts, "an area is kept under another start"
         assert all(area.va_start < area.va_end for area in areas), "an area is empty"
         assert all(a.va_end <= b.va_start for a, b in pairwise(areas)), "areas overlap"
         assert self.depth == len(areas).bit_length(), "depth is off"

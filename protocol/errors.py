@@ -12,5 +12,9 @@ class AreaOverlap(VmapsimError):
     """An area was to be inserted where another one already is."""
 
 
+class BadRange(VmapsimError):
+    """A range of addresses that cannot be an area here: empty, reversed, or outside the space."""
+
+
 class ProtocolError(VmapsimError):
     """A peer sent bytes that are no message; the text says what was wrong with them."""

@@ -8,7 +8,7 @@ window, and so does this machine (`vmap_init_free_space`: [1, ULONG_MAX)).
 from typing import assert_never
 
 from protocol.area import ULONG_MAX
-from protocol.errors import AreaOverlap
+from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
 from protocol.messages import (
     Allocate,
@@ -66,6 +66,8 @@ class FreeSpaceMachine:
             self.space.release(request.area)
         except AreaOverlap as overlap:
             return Refused("overlap", str(overlap))
+        except BadRange as bad:
+            return Refused("bad-range", str(bad))
         return Released()
 
     def statistics(self) -> FreeStatistics:

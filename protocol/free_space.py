@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from protocol.area import VmapArea
-from protocol.errors import AreaOverlap
+from protocol.errors import AreaOverlap, BadRange
 from protocol.red_black import RangeNode, RangeTree
 
 
@@ -84,11 +84,11 @@ class FreeSpace:
     def release(self, area: VmapArea) -> None:
         """Make `area` free again and join it with the free ranges on both sides. O(log n).
 
-        Raises AreaOverlap, and changes nothing, if a part of `area` is free already, or if it is empty or
-        reaches out of the space.
+        Raises AreaOverlap if a part of `area` is free already, BadRange if it is empty or
+        reaches out of the space, and changes nothing then.
         """
         if not self._start <= area.va_start < area.va_end <= self._end:
-            raise AreaOverlap(f"{area!r} is empty or outside the space [{self._start:#x}, {self._end:#x})")
+            raise BadRange(f"{area!r} is empty or outside the space [{self._start:#x}, {self._end:#x})")
         tree = self._tree
         previous, following = tree.neighbours(area.va_start)
         reaches_previous = previous is not tree.nil and previous.va_end >= area.va_start

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from protocol.area import VmapArea, ZoneLayout
 from protocol.busy_tree import BusyTree
-from protocol.errors import AreaOverlap
+from protocol.errors import AreaOverlap, BadRange, VmapsimError
 from protocol.messages import (
     Areas,
     Find,
@@ -38,6 +38,9 @@ from protocol.work import Work
 
 NOT_FOUND = NotFound()
 INSERTED_ONE = Inserted(1)
+
+LIST_MOST = 32_768
+"""Most areas in one listing, whatever the request allows: its reply fits a frame."""
 
 Served: TypeAlias = tuple[Reply, Work]
 
@@ -86,10 +89,12 @@ class NodeMachine:
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Insert areas that are there before the first request (kernel: `vmalloc_init` importing `vmlist`).
 
-        Raises `AreaOverlap`.
+        They must live in nodes of this machine's charge. Raises `AreaOverlap` and `BadRange`.
         """
         for area in areas:
-            self._nodes[self._home(area.va_start)].tree.insert(area)
+            home = self._home(area.va_start)
+            assert home in self._nodes, f"{area} lives in node {home}, which is not in this machine's charge"
+            self._nodes[home].tree.insert(area)
 
     def handle(self, request: NodeRequest) -> Served:
         """Serve one request; give the reply and the work that was done under the lock."""
@@ -147,8 +152,8 @@ class NodeMachine:
         work = self._works[node.tree.depth]
         try:
             node.tree.insert(area)
-        except AreaOverlap as overlap:
-            return Refused("overlap", str(overlap)), work
+        except (AreaOverlap, BadRange) as error:
+            return _refusal(error), work
         return INSERTED_ONE, work
 
     def _insert_batch(self, areas: tuple[VmapArea, ...]) -> Served:
@@ -156,23 +161,23 @@ class NodeMachine:
         nodes = dict.fromkeys(homes)
         for node in nodes:
             node.requests += 1
-        depth = sum(len(node.tree) for node in nodes).bit_length()
-        work = Work(self._lock, depth, len(areas))
+        work = Work(self._lock, max((node.tree.depth for node in nodes), default=0), len(areas))
         for inserted, (node, area) in enumerate(zip(homes, areas, strict=True)):
             try:
                 node.tree.insert(area)
-            except AreaOverlap as overlap:
+            except (AreaOverlap, BadRange) as error:
                 for earlier in range(inserted):
                     homes[earlier].tree.unlink(areas[earlier].va_start)
-                return Refused("overlap", str(overlap)), work
+                return _refusal(error), work
         return Inserted(len(areas)), work
 
     def _list_areas(self, node: _Node, request: ListAreas) -> Served:
         node.requests += 1
-        listed = tuple(islice(node.tree.iterate_from(request.start), request.limit + 1))
-        more = len(listed) > request.limit
+        limit = min(request.limit, LIST_MOST)
+        listed = tuple(islice(node.tree.iterate_from(request.start), limit + 1))
+        more = len(listed) > limit
         work = Work(self._lock, node.tree.depth, max(1, len(listed) - more))
-        return Areas(listed[: request.limit], more), work
+        return Areas(listed[:limit], more), work
 
     def _refuse(self, not_mine: _NotMine) -> Served:
         mine = ", ".join(map(str, self.node_ids))
@@ -189,3 +194,7 @@ class NodeMachine:
             node.tree._check()
             for area in node.tree:
                 assert self._home(area.va_start) == node_id, f"{area} is not at home"
+
+
+def _refusal(error: VmapsimError) -> Refused:
+    return Refused("bad-range" if isinstance(error, BadRange) else "overlap", str(error))

@@ -3,7 +3,8 @@
 It can miss areas that are there, and the check of lookups' answers counts how often it does.
 """
 
-from attrs import frozen
+from attrs import field, frozen
+from attrs.validators import ge
 
 from protocol.policies import Rounds
 
@@ -12,7 +13,7 @@ from protocol.policies import Rounds
 class Bounded:
     """Ask the home node and `extra` nodes behind it, then give up: fast, and wrong for long areas."""
 
-    extra: int = 1
+    extra: int = field(default=1, validator=ge(0))
 
     def __call__(self, home: int, nr_nodes: int) -> Rounds:
         """Give at most `extra + 1` rounds of one node each, downwards around the ring."""

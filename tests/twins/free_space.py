@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from protocol.area import VmapArea
-from protocol.errors import AreaOverlap
+from protocol.errors import AreaOverlap, BadRange
 
 
 class SlowFreeSpace:
@@ -42,7 +42,7 @@ class SlowFreeSpace:
 
     def release(self, area: VmapArea) -> None:
         if area.va_start >= area.va_end or area.va_start < self.start or area.va_end > self.end:
-            raise AreaOverlap("outside the space")
+            raise BadRange("outside the space")
         if any(start < area.va_end and area.va_start < end for start, end in self.ranges):
             raise AreaOverlap("double free")
         joined: list[tuple[int, int]] = []

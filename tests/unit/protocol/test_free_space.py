@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from protocol.area import PAGE_SIZE, ULONG_MAX, VMALLOC_END, VMALLOC_START, VmapArea
-from protocol.errors import AreaOverlap
+from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
 
 START, END = 100, 200
@@ -64,9 +64,7 @@ def test_each_fit_leaves_the_rest_of_its_block(vstart: int, vend: int, left: lis
         pytest.param([(0, 15)], [(0, 25)], id="with the highest"),
     ],
 )
-def test_released_ranges_join_what_they_touch(
-    free: list[tuple[int, int]], merged: list[tuple[int, int]]
-) -> None:
+def test_released_ranges_join_what_they_touch(free: list[tuple[int, int]], merged: list[tuple[int, int]]) -> None:
     space = space_with(*free)
     space.release(VmapArea(15, 25))
     assert ranges(space) == merged
@@ -162,7 +160,7 @@ def test_a_double_free_is_refused_and_changes_nothing(va_start: int, va_end: int
 def test_a_range_outside_the_space_is_refused_and_changes_nothing(va_start: int, va_end: int) -> None:
     space = FreeSpace(START, END)
     assert space.allocate(100, 1, START, END) is not None
-    with pytest.raises(AreaOverlap, match="outside the space"):
+    with pytest.raises(BadRange, match="outside the space"):
         space.release(VmapArea(va_start, va_end))
     assert (len(space), space.bytes_free, space.largest) == (0, 0, 0)
     space._check()
