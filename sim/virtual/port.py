@@ -1,39 +1,33 @@
 """Ports: clients' scripts in virtual time, resumed when what they await is there."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from actors.errors import ActorGone, NotACommand
-from actors.world import Call, Port, Script
+from actors.world import Address, Call, Completed, Port, Script
 from protocol.messages import Reply
-from sim.virtual.events import Attention, Entry, Parked, Thrown
-
-if TYPE_CHECKING:
-    from sim.virtual.world import VirtualWorld
+from sim.virtual.agenda import Agenda, Attention, Entry, Parked, Thrown
+from sim.virtual.station import Station
 
 
 class VirtualPort(Port):
     """A client's port in virtual time, and the script behind it: stepped when what it awaits is there."""
 
-    __slots__ = (
-        "_coroutine",
-        "_in_order_link_ns",
-        "_next_sequence",
-        "_send",
-        "_stations",
-        "_world",
-        "gone",
-        "parked",
-    )
+    __slots__ = ("_agenda", "_coroutine", "_next_sequence", "_send", "_stations", "gone", "parked")
 
-    def __init__(self, world: VirtualWorld, cpu: int, script: Script) -> None:
-        super().__init__(cpu, world.observer.completed)
-        self._world = world
-        self._stations = world.stations
-        self._next_sequence = world.next_sequence
-        self._in_order_link_ns = world.in_order_link_ns
-        self.now_ns = world.now_ns
+    def __init__(
+        self,
+        agenda: Agenda,
+        stations: Mapping[Address, Station],
+        cpu: int,
+        completed: Callable[[Completed], None],
+        script: Script,
+    ) -> None:
+        super().__init__(cpu, completed)
+        self._agenda = agenda
+        self._next_sequence = agenda.next_sequence
+        self._stations = stations
+        self.now_ns = agenda.now_ns
         self.gone = False
         self.parked = Parked()
         self._coroutine = script(self)
@@ -54,8 +48,6 @@ class VirtualPort(Port):
             to, request = command
             station = self._stations.get(to)
             if station is not None:
-                if self._in_order_link_ns is not None:
-                    return station.step(now_ns + self._in_order_link_ns, self, request)
                 return station.post(now_ns, self, request)
         return self._await(now_ns, command)
 
@@ -100,9 +92,9 @@ class VirtualPort(Port):
             branch = Branch(gathering, index)
             station = self._stations.get(to)
             if station is None:
-                self._world.push(now_ns, Thrown(branch), ActorGone(to))
+                self._agenda.push(now_ns, Thrown(branch), ActorGone(to))
             else:
-                self._world.push_entry(station.post(now_ns, branch, request))
+                self._agenda.push_entry(station.post(now_ns, branch, request))
 
     def _end(self, error: Exception | None) -> NoReturn:
         self.gone = True
@@ -154,10 +146,10 @@ class Branch:
 class VirtualSignal:
     """See `Signal`: those who wait are resumed in the order in which they came, at the time of `set`."""
 
-    __slots__ = ("_is_set", "_waiting", "_world")
+    __slots__ = ("_agenda", "_is_set", "_waiting")
 
-    def __init__(self, world: VirtualWorld) -> None:
-        self._world = world
+    def __init__(self, agenda: Agenda) -> None:
+        self._agenda = agenda
         self._is_set = False
         self._waiting: list[VirtualPort] = []
 
@@ -165,7 +157,7 @@ class VirtualSignal:
         """See `Signal.set`."""
         self._is_set = True
         for port in self._waiting:
-            self._world.push_now(port)
+            self._agenda.push(self._agenda.now_ns, port)
         self._waiting.clear()
 
     def is_set(self) -> bool:
@@ -175,6 +167,6 @@ class VirtualSignal:
     def add(self, now_ns: int, port: VirtualPort) -> None:
         """Resume `port` when the signal is set, or now if it is."""
         if self._is_set:
-            self._world.push(now_ns, port, None)
+            self._agenda.push(now_ns, port)
         else:
             self._waiting.append(port)

@@ -1,8 +1,7 @@
 """Stations: where machines are served in virtual time, behind FIFO locks."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from actors.errors import ActorFailed, ActorGone
 from actors.lock import FifoLock
@@ -10,43 +9,74 @@ from actors.world import Address
 from protocol.machine import Machine
 from protocol.messages import Request
 from protocol.work import Work
-from sim.virtual.events import Attention, Caller, Entry, Parked, Thrown
+from sim.costs import CostModel
+from sim.virtual.agenda import Agenda, Attention, Caller, Entry, Parked, Thrown
 
-if TYPE_CHECKING:
-    from sim.virtual.world import VirtualWorld
+
+class Prices:
+    """What work takes: its lock and the nanoseconds under it. Stations that name the same lock share it."""
+
+    def __init__(self, costs: CostModel, new_lock: Callable[[str], FifoLock]) -> None:
+        self.known: dict[Work, tuple[FifoLock, int]] = {}
+        self._costs = costs
+        self._new_lock = new_lock
+        self._locks: dict[str, FifoLock] = {}
+
+    def of(self, work: Work) -> tuple[FifoLock, int]:
+        """Look up what `work` takes; kept for the works of one area, which machines reuse."""
+        lock = self._locks.get(work.lock)
+        if lock is None:
+            lock = self._locks[work.lock] = self._new_lock(work.lock)
+        price = (lock, self._costs.service_ns(work))
+        if work.moved == 1:
+            self.known[work] = price
+        return price
 
 
 class Station:
     """Where a machine is served: requests are stepped here when they arrive."""
 
     __slots__ = (
+        "_agenda",
         "_handle",
+        "_in_order",
+        "_known_prices",
+        "_link_ns",
         "_next_sequence",
-        "_priced",
-        "_world",
+        "_prices",
         "address",
         "gone",
-        "link_ns",
         "parked",
     )
 
-    def __init__(self, world: VirtualWorld, address: Address, machine: Machine) -> None:
-        costs = world.costs
-        self._world = world
+    def __init__(
+        self,
+        agenda: Agenda,
+        prices: Prices,
+        link_ns: Sequence[int],
+        address: Address,
+        machine: Machine,
+        *,
+        in_order: bool,
+    ) -> None:
+        """Serve `machine`; `link_ns` is by CPU, and `in_order` says that requests arrive as they were sent."""
+        self._agenda = agenda
+        self._next_sequence = agenda.next_sequence
+        self._prices = prices
+        self._known_prices = prices.known
+        self._link_ns = link_ns
+        self._in_order = in_order
         self._handle = machine.handle
-        self._priced: dict[Work, tuple[FifoLock, int]] = {}
-        self._next_sequence = world.next_sequence
         self.address = address
         self.gone = False
-        self.link_ns = [costs.link_ns(cpu, address) for cpu in range(world.cpus)]
         self.parked = Parked()
 
     def post(self, now_ns: int, caller: Caller, request: Request) -> Entry:
         """Send a request of `caller`; causes its arrival, or its reply where requests keep their order."""
-        arrival_ns = now_ns + self.link_ns[caller.cpu]
-        if self._world.in_order_link_ns is None:
-            return (arrival_ns, self._next_sequence(), self, caller, request)
-        return self.step(arrival_ns, caller, request)
+        arrival_ns = now_ns + self._link_ns[caller.cpu]
+        if self._in_order:
+            return self.step(arrival_ns, caller, request)
+        return (arrival_ns, self._next_sequence(), self, caller, request)
 
     def step(self, now_ns: int, caller: Caller, request: Request) -> Entry:
         """Serve a request that arrives; causes its reply."""
@@ -56,22 +86,15 @@ class Station:
             reply, work = self._handle(request)
         except Exception as error:
             self._fail(now_ns, caller, request, error)
-        lock, service_ns = self._priced.get(work) or self._price(work)
+        lock, service_ns = self._known_prices.get(work) or self._prices.of(work)
         cpu = caller.cpu
         end_ns = lock.grant(cpu, now_ns, service_ns)
         caller.queue_ns += end_ns - now_ns - service_ns
         caller.service_ns += service_ns
-        return (end_ns + self.link_ns[cpu], self._next_sequence(), caller, None, reply)
-
-    def _price(self, work: Work) -> tuple[FifoLock, int]:
-        """Look up the lock and the time that `work` takes; kept for the works that machines reuse."""
-        price = (self._world.lock(work.lock), self._world.costs.service_ns(work))
-        if work.moved == 1:
-            self._priced[work] = price
-        return price
+        return (end_ns + self._link_ns[cpu], self._next_sequence(), caller, None, reply)
 
     def _fail(self, now_ns: int, caller: Caller, request: Request, error: Exception) -> NoReturn:
         self.gone = True
-        self._world.push(now_ns, Thrown(caller), ActorGone(self.address))
+        self._agenda.push(now_ns, Thrown(caller), ActorGone(self.address))
         self.parked.wake(ActorFailed(self.address, request, error))
         raise Attention(self.parked)

@@ -1,7 +1,7 @@
 """The virtual world: integer nanoseconds, one heap, actors stepped in place.
 
-The conductor keeps what will happen in a heap of `(time_ns, sequence, target, caller, message)` and steps
-the target of the earliest entry: a request that reaches a station is served by a call of the machine,
+The conductor keeps what will happen in an agenda, a heap of `(time_ns, sequence, target, caller, message)`,
+and steps the target of the earliest entry: a request that reaches a station is served by a call of the machine,
 a reply that reaches a port resumes the client's script by `coroutine.send`. Each step returns the one
 entry it causes (or None), which takes its place in the heap: an event costs a heap operation and a
 function call, not a trio switch (a factor of 25, see docs/explanation/virtual-time.md).
@@ -23,20 +23,16 @@ on, and gives trio a checkpoint every `SLICE` events, for Ctrl-C, deadlines and 
 """
 
 from collections.abc import Callable
-from heapq import heappop, heappush, heapreplace
-from itertools import count
-from typing import Any
 
 import trio
 
-from actors.lock import FifoLock
 from actors.world import Address, Observer, Script
 from protocol.errors import VmapsimError
 from protocol.machine import Machine
 from sim.costs import CostModel
-from sim.virtual.events import Attention, Entry, Parked, Target
+from sim.virtual.agenda import Agenda
 from sim.virtual.port import VirtualPort, VirtualSignal
-from sim.virtual.station import Station
+from sim.virtual.station import Prices, Station
 
 SLICE = 4096
 """Events between two checkpoints: some tens of milliseconds of wall time."""
@@ -51,20 +47,24 @@ class VirtualWorld:
 
     def __init__(self, costs: CostModel, cpus: int, observer: Observer, pause: Callable[[], None]) -> None:
         """Make an empty world; `pause` is called between slices."""
-        self.costs = costs
-        self.in_order_link_ns = costs.uniform_link_ns
-        self.cpus = cpus
-        self.observer = observer
-        self.stations: dict[Address, Station] = {}
-        self._locks: dict[str, FifoLock] = {}
-        self.next_sequence = count(1).__next__
+        self._costs = costs
+        self._cpus = cpus
+        self._observer = observer
         self._pause = pause
-        self.now_ns = 0
-        self.events = 0
-        self._heap: list[Entry] = []
+        self._agenda = Agenda()
+        self._prices = Prices(costs, observer.lock)
+        self._stations: dict[Address, Station] = {}
         self._ports: list[VirtualPort] = []
 
-    # -- what actors see ------------------------------------------------------------------------
+    @property
+    def now_ns(self) -> int:
+        """The time of the latest event."""
+        return self._agenda.now_ns
+
+    @property
+    def events(self) -> int:
+        """Events so far."""
+        return self._agenda.events
 
     async def serve(
         self,
@@ -73,14 +73,21 @@ class VirtualWorld:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """See `World.serve`."""
-        assert address not in self.stations, f"somebody serves at {address!r} already"
-        station = self.stations[address] = Station(self, address, machine)
+        assert address not in self._stations, f"somebody serves at {address!r} already"
+        station = self._stations[address] = Station(
+            self._agenda,
+            self._prices,
+            [self._costs.link_ns(cpu, address) for cpu in range(self._cpus)],
+            address,
+            machine,
+            in_order=self._costs.uniform_link_ns is not None,
+        )
         task_status.started()
         try:
             await station.parked.wait()
         finally:
             station.gone = True
-            del self.stations[address]
+            del self._stations[address]
 
     async def drive(
         self,
@@ -89,73 +96,29 @@ class VirtualWorld:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """See `World.drive`."""
-        port = VirtualPort(self, cpu, script)
+        port = VirtualPort(self._agenda, self._stations, cpu, self._observer.completed, script)
         self._ports.append(port)
-        self.push(self.now_ns, port, None)
+        self._agenda.push(self._agenda.now_ns, port)
         task_status.started()
         try:
             await port.parked.wait()
         finally:
             port.withdraw()
             self._ports.remove(port)
-            self.observer.left(cpu)
+            self._observer.left(cpu)
 
     def signal(self) -> VirtualSignal:
         """See `World.signal`."""
-        return VirtualSignal(self)
+        return VirtualSignal(self._agenda)
 
     async def conduct(self) -> None:
         """See `World.conduct`. Raises `Deadlock` when scripts wait for what can never come."""
         while self._ports:
-            parked = self._run_slice()
+            parked = self._agenda.run(SLICE)
+            self._pause()
             if parked is not None:
                 await parked.has_left()
             await trio.lowlevel.checkpoint()
-            if not self._heap and self._ports and parked is None:
+            if not self._agenda and self._ports and parked is None:
                 waiting = ", ".join(f"cpu {port.cpu} since {port.now_ns} ns" for port in self._ports)
                 raise Deadlock(f"nothing more can happen, but scripts still wait: {waiting}")
-
-    def lock(self, name: str) -> FifoLock:
-        """Give the lock called `name`, which stations may share."""
-        lock = self._locks.get(name)
-        if lock is None:
-            lock = self._locks[name] = self.observer.lock(name)
-        return lock
-
-    # -- the conductor --------------------------------------------------------------------------
-
-    def _run_slice(self) -> Parked | None:
-        """Step up to `SLICE` events; give the task that has to run before the next, if any."""
-        heap = self._heap
-        attention = None
-        done = 0
-        try:
-            for done in range(1, SLICE + 1):  # noqa: B007 (read after the loop)
-                self.now_ns, _sequence, target, caller, message = heap[0]
-                caused = target.step(self.now_ns, caller, message)
-                if caused is None:
-                    heappop(heap)
-                else:
-                    heapreplace(heap, caused)
-        except Attention as raised:
-            heappop(heap)
-            attention = raised.parked
-        except IndexError:
-            if heap:
-                raise
-            done -= 1
-        self.events += done
-        self._pause()
-        return attention
-
-    def push(self, time_ns: int, target: Target, message: Any) -> None:
-        """Let `target` be stepped with `message` at `time_ns`, which is not in the past."""
-        heappush(self._heap, (time_ns, self.next_sequence(), target, None, message))
-
-    def push_now(self, target: Target) -> None:
-        """Let `target` be stepped at the present time, after all that is already due then."""
-        self.push(self.now_ns, target, None)
-
-    def push_entry(self, entry: Entry) -> None:
-        """Let `entry` happen."""
-        heappush(self._heap, entry)

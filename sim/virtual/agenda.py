@@ -1,5 +1,11 @@
-"""What the heap holds, and how an actor's trio task sleeps while the conductor acts for it."""
+"""The agenda: what will happen and when, and the trio tasks that sleep meanwhile.
 
+A heap of `(time_ns, sequence, target, caller, message)`. Stepping the target of the earliest entry gives the one
+entry that this causes, or None, which takes its place.
+"""
+
+from heapq import heappop, heappush, heapreplace
+from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 import trio
@@ -78,3 +84,50 @@ class Attention(Exception):
 
     def __init__(self, parked: Parked) -> None:
         self.parked = parked
+
+
+class Agenda:
+    """What will happen, in the order of (time, sequence)."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        """The time of the latest event."""
+        self.events = 0
+        """Events so far."""
+        self.next_sequence = count(1).__next__
+        """Gives the place of a new entry among those of its time."""
+        self._heap: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def run(self, most: int) -> Parked | None:
+        """Step up to `most` events; give the task that has to run before the next one, if any."""
+        heap = self._heap
+        attention = None
+        done = 0
+        try:
+            for done in range(1, most + 1):  # noqa: B007 (read after the loop)
+                self.now_ns, _sequence, target, caller, message = heap[0]
+                caused = target.step(self.now_ns, caller, message)
+                if caused is None:
+                    heappop(heap)
+                else:
+                    heapreplace(heap, caused)
+        except Attention as raised:
+            heappop(heap)
+            attention = raised.parked
+        except IndexError:
+            if heap:
+                raise
+            done -= 1
+        self.events += done
+        return attention
+
+    def push(self, time_ns: int, target: Target, message: Any = None) -> None:
+        """Let `target` be stepped with `message` at `time_ns`, which is not in the past."""
+        heappush(self._heap, (time_ns, self.next_sequence(), target, None, message))
+
+    def push_entry(self, entry: Entry) -> None:
+        """Let `entry` happen."""
+        heappush(self._heap, entry)
