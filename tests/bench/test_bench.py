@@ -1,8 +1,8 @@
 """The benchmarks run, on small input, and the peers agree."""
 
-from _pytest.monkeypatch import MonkeyPatch
+from pytest import CaptureFixture, MonkeyPatch  # noqa: PT013
 
-from tests.bench import peers, simpy_peer
+from tests.bench import busy_tree, peers, simpy_peer
 
 
 def test_the_peers_agree_in_mean_and_99th_percentile() -> None:
@@ -18,3 +18,9 @@ def test_the_simpy_peer_depends_on_its_seed_only(monkeypatch: MonkeyPatch) -> No
     """Two runs with one seed give the same latencies, another seed others."""
     monkeypatch.setattr(simpy_peer, "OPERATIONS", 1600)
     assert simpy_peer.run(3)[1] == simpy_peer.run(3)[1] != simpy_peer.run(4)[1]
+
+
+def test_the_measured_trees_give_the_same_answers(capsys: CaptureFixture[str]) -> None:
+    """Each tree finds what is drawn (asserted while it is measured), and has a row in the table."""
+    busy_tree.main([1, 700], operations=500)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 2 * len(busy_tree.TREES)
