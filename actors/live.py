@@ -9,7 +9,7 @@ Nothing here is deterministic but the outcome of workloads whose clients own the
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -24,6 +24,9 @@ from protocol.messages import Reply, Request
 
 INBOX = 64
 """Requests that wait at a server before its senders do."""
+
+PAUSE_S = 0.1
+"""Seconds between two pauses, in which what has happened is looked at."""
 
 Delivery: TypeAlias = tuple[int, int, int, Reply | ActorGone]
 """An answer to the call with this index: index, queue_ns, service_ns, reply."""
@@ -43,8 +46,12 @@ class Envelope:
 class LiveWorld:
     """A `World` on the wall clock."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, pause: Callable[[], None]) -> None:
+        """Make an empty world; `pause` is called every `PAUSE_S` seconds."""
         self.observer = observer
+        self._pause = pause
+        self._driven = 0
+        self._over = trio.Event()
         self._inboxes: dict[Address, trio.MemorySendChannel[Envelope]] = {}
         self._locks: dict[str, FifoLock] = {}
         self._started = trio.Event()
@@ -77,19 +84,25 @@ class LiveWorld:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """See `World.drive`; scripts begin together, when the world is conducted."""
+        self._driven += 1
         task_status.started()
-        await self._started.wait()
-        driver = _Driver(self, Port(cpu, self.observer.completed))
         try:
-            await driver.run(script)
+            await self._started.wait()
+            await _Driver(self, Port(cpu, self.observer.completed)).run(script)
         finally:
             self.observer.left(cpu)
+            self._driven -= 1
+            if not self._driven:
+                self._over.set()
 
     async def conduct(self) -> None:
-        """See `World.conduct`: time passes by itself, so this only lets the scripts begin."""
-        await trio.lowlevel.checkpoint()
+        """See `World.conduct`: time passes by itself, so this lets the scripts begin and pauses now and then."""
         self._zero_ns = time.perf_counter_ns()
         self._started.set()
+        while self._driven:
+            with trio.move_on_after(PAUSE_S):
+                await self._over.wait()
+            self._pause()
 
     def signal(self) -> Signal:
         """See `World.signal`."""
@@ -134,6 +147,7 @@ class _Driver:
         self._world = world
         self._port = port
         self._answer_to, self._answers = trio.open_memory_channel[Delivery](float("inf"))
+        self._calls = 0
 
     async def run(self, script: Script) -> None:
         """Run the script to its end."""
@@ -168,20 +182,24 @@ class _Driver:
         return None
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Reply]:
-        for index, (to, request) in enumerate(calls):
+        first = self._calls
+        self._calls += len(calls)
+        for index, (to, request) in enumerate(calls, start=first):
             cpu, now_ns = self._port.cpu, self._world.now_ns
             await self._world.send(to, Envelope(request, cpu, now_ns, index, self._answer_to))
         replies: dict[int, Reply] = {}
         queue_ns = service_ns = 0
-        for _ in calls:
+        while len(replies) < len(calls):
             index, queue_ns, service_ns, reply = await self._answers.receive()
+            if index < first:
+                continue  # to calls that failed with another one's failure
             if isinstance(reply, ActorGone):
                 raise reply
             replies[index] = reply
         # The last reply to come is the operation's critical path.
         self._port.queue_ns += queue_ns
         self._port.service_ns += service_ns
-        return [replies[index] for index in range(len(calls))]
+        return [replies[index] for index in range(first, self._calls)]
 
 
 def _answer(envelope: Envelope, queue_ns: int, service_ns: int, reply: Reply | ActorGone) -> None:

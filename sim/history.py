@@ -1,22 +1,25 @@
 """The history of a run as its clients saw it: which areas were there, and which answers can be true.
 
 Knows nothing of trees and nodes. An insertion or removal took effect at some instant between its call
-and its return; an answer is *true* if the windows allow an instant, between the lookup's own call and
-return, at which it held (each lookup by itself: Herlihy & Wing's windows, 1990). So:
+and its return, its *window*; an answer is false only if no choice of instants makes it true at any instant of
+its own window (each lookup by itself; windows as in Herlihy & Wing, 1990). Instants need not be known: an area is
+there as often as it was inserted, less as often as it was removed, so
 
-- "found A" is false if A was certainly not there throughout: every insertion of A began after the
-  lookup ended, or its removal was over before the lookup began;
-- "nothing there" is false if some area that contains the address certainly was there throughout: its
-  insertion was over before the lookup began, and its removal had not begun when the lookup ended.
+- "found A" is false if, of A, the insertions that can have happened by the end of the lookup are no more than the
+  removals that certainly happened before its beginning;
+- "nothing there" is false if, of an area around the address, the insertions that certainly happened before the
+  beginning are more than the removals that can have happened by the end.
 
-No clock but the clients' is needed, so the same judge serves virtual time, threads and machines. Operations
-are fed in the order in which they ended. A verdict that hangs on an operation still under way is put off
-until that ends, or `finish`.
+*Certainly before* means: over before it, or on the same CPU before it at the same nanosecond. No clock but the
+clients' is needed, so the same judge serves virtual time, threads and machines. Operations are fed in the order in
+which they ended. A verdict that an operation still under way could change is put off until none can.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
+
+from attrs import define
 
 from actors.world import Completed
 from protocol.area import VmapArea
@@ -34,66 +37,91 @@ SILENT = frozenset({"reserve"})
 """Operations that say nothing about what is in the trees."""
 
 BUCKET_BITS = 16
-"""Starts are bucketed by 64 KiB of address, to find the area around an address."""
+"""Starts are bucketed by 64 KiB of address, to find the areas around an address."""
 
 LONG_BUCKETS = 16
 """Areas that reach over more buckets than this are kept in a list of their own."""
 
-
 NEVER = 2**63
 """A time after all others."""
 
-Life: TypeAlias = tuple[VmapArea, int, int]
-"""An area that is there, and the window within which it was inserted: begin_ns, end_ns."""
+Window: TypeAlias = tuple[int, int, int]
+"""Within which something took effect: begin_ns, end_ns, cpu."""
 
-Death: TypeAlias = tuple[VmapArea, int]
-"""An area that is no longer there, and when its removal was over."""
+Key: TypeAlias = tuple[int, int]
+"""Which area: va_start, va_end."""
+
+
+@define(eq=False)
+class Life:
+    """The insertions and removals of an area: those long over as a balance, the recent ones as windows."""
+
+    area: VmapArea
+    there: int = 0
+    """Insertions less removals that were over before anything that is still judged began."""
+    inserted: tuple[Window, ...] = ()
+    removed: tuple[Window, ...] = ()
+
+    def can_be_there(self, begin_ns: int, end_ns: int, cpu: int) -> bool:
+        """Tell whether the area can have been there at some instant between begin and end."""
+        came = sum(window[0] <= end_ns for window in self.inserted)
+        gone = sum(_certainly_before(window, begin_ns, cpu) for window in self.removed)
+        return self.there + came - gone > 0
+
+    def must_be_there(self, begin_ns: int, end_ns: int, cpu: int) -> bool:
+        """Tell whether the area was certainly there at every instant between begin and end."""
+        came = sum(_certainly_before(window, begin_ns, cpu) for window in self.inserted)
+        gone = sum(window[0] <= end_ns for window in self.removed)
+        return self.there + came - gone > 0
+
+    def settle(self, horizon_ns: int) -> None:
+        """Turn the windows that ended before `horizon_ns` into balance."""
+        inserted = tuple(window for window in self.inserted if window[1] >= horizon_ns)
+        removed = tuple(window for window in self.removed if window[1] >= horizon_ns)
+        self.there += len(self.inserted) - len(inserted) - len(self.removed) + len(removed)
+        self.inserted, self.removed = inserted, removed
 
 
 class History:
-    """Feeds on completed operations; holds what is alive, what died lately, and the exceptions."""
+    """Feeds on completed operations; holds what is there, what happened lately, and the exceptions."""
 
     def __init__(self, cpus: Iterable[int]) -> None:
         """Make the history of a run in which `cpus` take part."""
         self.exceptions = 0
         self.first_exception: str | None = None
-        self._live: dict[int, Life] = {}
-        self._dead: dict[int, Death] = {}
+        self._lives: dict[Key, Life] = {}
+        self._unsettled: dict[Key, Life] = {}
+        self._doubtful: list[Completed] = []
         self._surroundings: Surroundings | None = None
-        self._found_early: defaultdict[int, list[Completed]] = defaultdict(list)
-        self._removed_early: dict[int, Completed] = {}
-        self._missed: defaultdict[int, list[Completed]] = defaultdict(list)
         self._last_end_ns = dict.fromkeys(cpus, 0)
+        self._left: list[int] = []
 
     def areas(self) -> Iterator[VmapArea]:
         """Give the areas that are there, as far as the clients know, in address order."""
-        return (self._live[start][0] for start in sorted(self._live))
+        for _key, life in sorted(self._lives.items()):
+            if life.there + len(life.inserted) - len(life.removed) > 0:
+                yield life.area
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Let `areas` be there from before the first operation."""
         for area in areas:
-            self._be_born((area, -1, -1))
+            self._life_of(area).there = 1
 
     def left(self, cpu: int) -> None:
-        """Note that `cpu` will complete no further operation."""
-        self._last_end_ns.pop(cpu, None)
+        """Note that `cpu` begins no further operation; those it has completed may still come."""
+        self._left.append(cpu)
 
     def extend(self, operations: Sequence[Completed]) -> None:
         """Judge and add operations, in the order in which they ended."""
-        live = self._live
+        lives = self._lives
         for operation in operations:
-            name, _cpu, _begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
+            name, _cpu, _begin_ns, _end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
             if name in FINDING:
                 if type(answer) is VmapArea:
-                    start = answer.va_start
-                    life = live.get(start)
-                    # The common case, and all of it: the very area is there, and was when it was found.
-                    if (
-                        life is None
-                        or life[0] is not answer
-                        or life[1] > end_ns
-                        or not start <= addr < answer.va_end
-                    ):
+                    start, end = answer.va_start, answer.va_end
+                    life = lives.get((start, end))
+                    # The common case: the area has long been there, and nobody has removed it lately.
+                    if life is None or not life.there or life.removed or not start <= addr < end:
                         self._judge_hit(operation)
                 else:
                     self._judge_miss(operation)
@@ -105,6 +133,8 @@ class History:
                 assert name in SILENT, f"nobody knows what {name} does to areas"
         for operation in operations:
             self._last_end_ns[operation[1]] = operation[3]
+        for cpu in self._left:
+            self._last_end_ns.pop(cpu, None)
         self._settle(min(self._last_end_ns.values(), default=NEVER))
 
     def finish(self) -> None:
@@ -114,135 +144,158 @@ class History:
     # -- what happened to areas -----------------------------------------------------------------
 
     def _insert(self, operation: Completed) -> None:
-        begin_ns, end_ns, answer = operation[2], operation[3], operation[8]
-        if answer is None:
-            return
-        for area in answer if isinstance(answer, tuple) else (answer,):
-            start = area.va_start
-            if start in self._found_early:
-                for lookup in self._found_early.pop(start):
-                    if lookup[3] < begin_ns or lookup[8] != area:
-                        self._object(lookup, "which was inserted later")
-            if start in self._removed_early:
-                self._dead[start] = (area, self._removed_early.pop(start)[3])
-            else:
-                self._be_born((area, begin_ns, end_ns))
+        cpu, begin_ns, end_ns, answer = operation[1], operation[2], operation[3], operation[8]
+        window = (begin_ns, end_ns, cpu)
+        if type(answer) is VmapArea:
+            life = self._changing(answer)
+            life.inserted = (*life.inserted, window)
+        elif answer is not None:
+            assert isinstance(answer, tuple)
+            for area in answer:
+                life = self._changing(area)
+                life.inserted = (*life.inserted, window)
 
     def _remove(self, operation: Completed) -> None:
-        begin_ns, end_ns, area = operation[2], operation[3], operation[8]
-        if not isinstance(area, VmapArea):
+        answer = operation[8]
+        if type(answer) is not VmapArea:
             self._judge_miss(operation)
             return
-        start = area.va_start
-        life = self._live.get(start)
-        if life is None or life[0] != area:
-            self._removed_early[start] = operation
-            return
-        del self._live[start]
-        if self._surroundings is not None:
-            self._surroundings.remove(area)
-        self._dead[start] = (area, end_ns)
-        if start in self._missed:
-            for lookup in self._missed.pop(start):
-                if lookup[3] < begin_ns:
-                    self._object_to_miss(lookup, area)
+        self._judge_hit(operation)
+        life = self._changing(answer)
+        life.removed = (*life.removed, _window(operation))
 
-    def _be_born(self, life: Life) -> None:
-        area = life[0]
-        self._live[area.va_start] = life
-        if self._surroundings is not None:
-            self._surroundings.add(area)
+    def _life_of(self, area: VmapArea) -> Life:
+        key = (area.va_start, area.va_end)
+        life = self._lives.get(key)
+        if life is None:
+            life = self._lives[key] = Life(area)
+            if self._surroundings is not None:
+                self._surroundings.add(area)
+        return life
+
+    def _changing(self, area: VmapArea) -> Life:
+        life = self._life_of(area)
+        self._unsettled[area.va_start, area.va_end] = life
+        return life
 
     # -- what was answered ----------------------------------------------------------------------
 
     def _judge_hit(self, operation: Completed) -> None:
-        _name, _cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, area = operation
+        addr, area = operation[7], operation[8]
         assert isinstance(area, VmapArea)
         if addr not in area:
-            self._object(operation, "which does not contain it")
-            return
-        start = area.va_start
-        life = self._live.get(start)
-        if life is not None and life[0] == area and life[1] <= end_ns:
-            return
-        death = self._dead.get(start)
-        if death is not None and death[0] == area and death[1] >= begin_ns:
-            return
-        self._found_early[start].append(operation)
+            self._object(operation, f"gave {area}, which does not contain it")
+        elif not self._hit_can_be_true(operation):
+            self._doubtful.append(operation)
 
     def _judge_miss(self, operation: Completed) -> None:
-        begin_ns, addr = operation[2], operation[7]
+        if self._missed(operation) is not None:
+            self._doubtful.append(operation)
+
+    def _hit_can_be_true(self, operation: Completed) -> bool:
+        """Tell whether the area found can have been there; more insertions to come can only help."""
+        _name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, _addr, area = operation
+        assert isinstance(area, VmapArea)
+        life = self._lives.get((area.va_start, area.va_end))
+        return life is not None and life.can_be_there(begin_ns, end_ns, cpu)
+
+    def _missed(self, operation: Completed) -> VmapArea | None:
+        """Give an area that was around the address all the time; more removals to come can only help."""
+        _name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, _answer = operation
         if self._surroundings is None:
-            self._surroundings = Surroundings(life[0] for life in self._live.values())
-        start = self._surroundings.start_around(addr)
-        if start is not None and self._live[start][2] < begin_ns:
-            self._missed[start].append(operation)
+            self._surroundings = Surroundings(life.area for life in self._lives.values())
+        for area in self._surroundings.around(addr):
+            if self._lives[area.va_start, area.va_end].must_be_there(begin_ns, end_ns, cpu):
+                return area
+        return None
 
-    def _object(self, operation: Completed, why: str) -> None:
-        name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
-        self._except(f"{name} of {addr:#x} by cpu {cpu} at {begin_ns}-{end_ns} ns gave {answer}, {why}")
+    def _settle(self, oldest_ns: int) -> None:
+        """Judge what was put off and forget what is over: all under way began at `oldest_ns` or later."""
+        due = [operation for operation in self._doubtful if operation[3] < oldest_ns]
+        self._doubtful = [operation for operation in self._doubtful if operation[3] >= oldest_ns]
+        for operation in due:
+            self._judge_at_last(operation)
+        horizon_ns = min([oldest_ns, *(operation[2] for operation in self._doubtful)])
+        for key, life in list(self._unsettled.items()):
+            life.settle(horizon_ns)
+            if not (life.inserted or life.removed):
+                self._close(key, life)
 
-    def _object_to_miss(self, operation: Completed, area: VmapArea) -> None:
+    def _judge_at_last(self, operation: Completed) -> None:
+        area = operation[8]
+        if isinstance(area, VmapArea):
+            if not self._hit_can_be_true(operation):
+                self._object(operation, f"gave {area}, which was not there")
+                if operation[0] in REMOVING:
+                    life = self._changing(area)
+                    life.removed = tuple(window for window in life.removed if window != _window(operation))
+        elif (missed := self._missed(operation)) is not None:
+            self._object(operation, f"found nothing, but {missed} was there all the time")
+
+    def _close(self, key: Key, life: Life) -> None:
+        """Note that nothing about an area is open any more."""
+        del self._unsettled[key]
+        if life.there not in (0, 1):
+            often = "inserted where it was" if life.there > 1 else "removed more often than inserted"
+            self._except(f"{life.area} was {often}")
+            life.there = max(0, min(1, life.there))
+        if not life.there:
+            del self._lives[key]
+            if self._surroundings is not None:
+                self._surroundings.remove(life.area)
+
+    def _object(self, operation: Completed, what: str) -> None:
         name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, _answer = operation
-        self._except(
-            f"{name} of {addr:#x} by cpu {cpu} at {begin_ns}-{end_ns} ns found nothing, "
-            f"but {area} was there all the time"
-        )
+        self._except(f"{name} of {addr:#x} by cpu {cpu} at {begin_ns}-{end_ns} ns {what}")
 
     def _except(self, text: str) -> None:
         self.exceptions += 1
         if self.first_exception is None:
             self.first_exception = text
 
-    def _settle(self, oldest_ns: int) -> None:
-        """Judge what was put off and forget the dead: all under way began at `oldest_ns` or later."""
-        for _start, operation in _take_older(self._found_early, oldest_ns):
-            self._object(operation, "which nobody had inserted")
-        for start in [start for start, operation in self._removed_early.items() if operation[3] < oldest_ns]:
-            self._object(self._removed_early.pop(start), "which nobody had inserted")
-        for start, operation in _take_older(self._missed, oldest_ns):
-            self._object_to_miss(operation, self._live[start][0])
-        self._dead = {start: death for start, death in self._dead.items() if death[1] >= oldest_ns}
+
+def _window(operation: Completed) -> Window:
+    return operation[2], operation[3], operation[1]
+
+
+def _certainly_before(window: Window, begin_ns: int, cpu: int) -> bool:
+    if window[1] == begin_ns:
+        return window[2] == cpu and window[0] < begin_ns
+    return window[1] < begin_ns
 
 
 class Surroundings:
-    """Finds the area around an address; made for the first lookup that finds nothing, kept up after."""
+    """Finds the areas around an address; made for the first lookup that finds nothing, kept up after."""
 
     def __init__(self, areas: Iterable[VmapArea]) -> None:
-        self._buckets: defaultdict[int, dict[int, VmapArea]] = defaultdict(dict)
-        self._long: dict[int, VmapArea] = {}
+        self._buckets: defaultdict[int, dict[Key, VmapArea]] = defaultdict(dict)
+        self._long: dict[Key, VmapArea] = {}
         for area in areas:
             self.add(area)
 
     def add(self, area: VmapArea) -> None:
         """Take note of an area."""
-        self._place_of(area)[area.va_start] = area
+        place = self._long if _is_long(area) else self._buckets[area.va_start >> BUCKET_BITS]
+        place[area.va_start, area.va_end] = area
 
     def remove(self, area: VmapArea) -> None:
         """Forget an area."""
-        del self._place_of(area)[area.va_start]
+        if _is_long(area):
+            del self._long[area.va_start, area.va_end]
+            return
+        bucket = area.va_start >> BUCKET_BITS
+        del self._buckets[bucket][area.va_start, area.va_end]
+        if not self._buckets[bucket]:
+            del self._buckets[bucket]
 
-    def start_around(self, addr: int) -> int | None:
-        """Give the start of the area that contains `addr`, None if there is none."""
+    def around(self, addr: int) -> Iterator[VmapArea]:
+        """Give the areas that contain `addr`."""
         last = addr >> BUCKET_BITS
         for bucket in range(last, last - LONG_BUCKETS - 1, -1):
             if bucket in self._buckets:
-                for start, area in self._buckets[bucket].items():
-                    if addr in area:
-                        return start
-        return next((start for start, area in self._long.items() if addr in area), None)
-
-    def _place_of(self, area: VmapArea) -> dict[int, VmapArea]:
-        if (area.va_end - area.va_start) >> BUCKET_BITS >= LONG_BUCKETS:
-            return self._long
-        return self._buckets[area.va_start >> BUCKET_BITS]
+                yield from (area for area in self._buckets[bucket].values() if addr in area)
+        yield from (area for area in self._long.values() if addr in area)
 
 
-def _take_older(pending: defaultdict[int, list[Completed]], oldest_ns: int) -> Iterator[tuple[int, Completed]]:
-    """Take out and give the operations, with their keys, that ended before `oldest_ns`."""
-    for start in list(pending):
-        operations = pending.pop(start)
-        later = [operation for operation in operations if operation[3] >= oldest_ns]
-        if later:
-            pending[start] = later
-        yield from ((start, operation) for operation in operations if operation[3] < oldest_ns)
+def _is_long(area: VmapArea) -> bool:
+    return (area.va_end - area.va_start) >> BUCKET_BITS >= LONG_BUCKETS

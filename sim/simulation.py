@@ -86,35 +86,37 @@ def simulate(
     workload = plan(scenario, beside)
     system = _System(scenario, workload)
     recorder = system.recorder
-    world: VirtualWorld | LiveWorld
-    if engine == "virtual":
 
-        def pause() -> None:
-            recorder.fold_if_due()
-            progress(recorder.operations, workload.operations)
+    def pause() -> None:
+        recorder.fold_if_due()
+        progress(recorder.operations, workload.operations)
 
-        world = VirtualWorld(_costs(scenario), scenario.machine.cpus, recorder.observer(), pause)
-    else:
-        world = LiveWorld(recorder.observer())
+    observer = recorder.observer()
+    world: VirtualWorld | LiveWorld = (
+        VirtualWorld(_costs(scenario), scenario.machine.cpus, observer, pause)
+        if engine == "virtual"
+        else LiveWorld(observer, pause)
+    )
     with _rare_collections():
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         trio.run(system.run, world)
+        virtual_ns = world.now_ns
         recorder.fold()
         wall_s = time.perf_counter() - wall_s
-        judged = system.judge()
+        verdicts = system.judge()
         cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
     return Outcome(
         scenario=scenario,
         engine=engine,
-        virtual_ns=world.now_ns,
+        virtual_ns=virtual_ns,
         wall_s=wall_s,
         cpu_s=cpu_s,
         events=world.events,
         recorder=recorder,
         nodes=system.node_statistics(),
         batches=system.batch_totals(),
-        verdicts=judged,
+        verdicts=verdicts,
         facts=workload.facts,
     )
 

@@ -11,6 +11,11 @@ def nothing_lost(evidence: Evidence) -> Verdict:
     known = {area.va_start: area for area in evidence.history.areas()}
     exceptions = [f"{known[start]} was inserted and is gone" for start in sorted(known.keys() - busy.keys())]
     exceptions += [f"{busy[start]} is in a tree, inserted by nobody" for start in sorted(busy.keys() - known)]
+    exceptions += [
+        f"{known[start]} was inserted, and {busy[start]} is there"
+        for start in sorted(busy.keys() & known)
+        if busy[start] != known[start]
+    ]
     if evidence.free is not None:
         exceptions += _gaps(evidence)
     return verdict_of(exceptions)

@@ -14,7 +14,8 @@ served when it *arrives*: the machine's state is then that of its service's star
 its end is known, `max(arrival, free_at) + service`. The reply is the next event.
 
 Where all links take equally long, requests arrive in the order in which they were sent, and are served
-when they are *sent*, with the time of their arrival: the same outcome for half the events.
+when they are *sent*, with the time of their arrival: the same outcome for half the events, but for ties between
+replies and those who wake from sleep.
 
 **Tasks.** Each actor is a trio task that parks in `serve` or `drive`. What goes wrong in a step is
 raised there; a task that is cancelled or fails withdraws: entries that were meant for it are skipped,

@@ -29,9 +29,7 @@ def instances(cls: type[Message]) -> st.SearchStrategy[Message]:
 
 
 messages = st.sampled_from(list(KINDS.values())).flatmap(instances)
-scalars = (
-    st.none() | st.booleans() | ints | st.integers(-(2**63), -1) | st.floats() | st.text() | st.binary()
-)
+scalars = st.none() | st.booleans() | ints | st.integers(-(2**63), -1) | st.floats() | st.text() | st.binary()
 values = st.recursive(
     scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=10
 )
@@ -118,12 +116,8 @@ def test_reader_gives_the_same_messages_for_every_cut(sent: list[Message], place
     assert read(cut(stream, places)) == (sent, "")
 
 
-@given(
-    st.lists(messages, max_size=3), mutated() | st.binary(), st.lists(st.integers(0, 10_000), max_size=20)
-)
-def test_reader_gives_the_same_error_for_every_cut(
-    sent: list[Message], spoilt: bytes, places: list[int]
-) -> None:
+@given(st.lists(messages, max_size=3), mutated() | st.binary(), st.lists(st.integers(0, 10_000), max_size=20))
+def test_reader_gives_the_same_error_for_every_cut(sent: list[Message], spoilt: bytes, places: list[int]) -> None:
     stream = b"".join(map(encode, sent)) + spoilt
     whole = read([stream])
     assert whole[0][: len(sent)] == sent
