@@ -1,9 +1,9 @@
 """The live world: the same actors over trio memory channels, on the wall clock.
 
 Each server has a bounded channel of requests and each client a channel of replies: a full inbox makes its
-senders wait (backpressure). Time is `time.perf_counter_ns()`; a request queues from its sending until the
-machine takes it up, service is the machine's call, and the rest of its latency is transfer. A machine
-serves one request at a time, so its lock is held exactly while it does.
+senders wait (backpressure). Time is `time.perf_counter_ns()`. A machine serves one request at a time, so its lock is
+held exactly while it does. A request waits for the lock, from its sending until the machine takes it up, if another
+was still to be served when it was sent; the rest of its latency but for the machine's call is transfer.
 
 Nothing here is deterministic but the outcome of workloads whose clients own their areas.
 """
@@ -40,6 +40,8 @@ class Envelope:
     cpu: int
     sent_ns: int
     index: int
+    behind: bool
+    """Whether others were still to be served when it was sent."""
     answer_to: "trio.MemorySendChannel[Delivery]"
 
 
@@ -53,6 +55,7 @@ class LiveWorld:
         self._driven = 0
         self._over = trio.Event()
         self._inboxes: dict[Address, trio.MemorySendChannel[Envelope]] = {}
+        self._unserved: dict[Address, int] = {}
         self._locks: dict[str, FifoLock] = {}
         self._started = trio.Event()
         self._zero_ns = 0
@@ -69,6 +72,7 @@ class LiveWorld:
         assert address not in self._inboxes, f"somebody serves at {address!r} already"
         inbox, requests = trio.open_memory_channel[Envelope](INBOX)
         self._inboxes[address] = inbox
+        self._unserved[address] = 0
         task_status.started()
         try:
             async for envelope in requests:
@@ -118,6 +122,8 @@ class LiveWorld:
         inbox = self._inboxes.get(to)
         if inbox is None:
             raise ActorGone(to)
+        envelope.behind = self._unserved[to] > 0
+        self._unserved[to] += 1
         try:
             await inbox.send(envelope)
         except trio.BrokenResourceError:
@@ -135,9 +141,12 @@ class LiveWorld:
         lock = self._locks.get(work.lock)
         if lock is None:
             lock = self._locks[work.lock] = self.observer.lock(work.lock)
+        self._unserved[address] -= 1
+        # Who was alone did not wait for the lock, but for the scheduler.
+        arrival_ns = envelope.sent_ns if envelope.behind else start_ns
         lock.free_at_ns = start_ns
-        lock.grant(envelope.cpu, envelope.sent_ns, end_ns - start_ns)
-        _answer(envelope, start_ns - envelope.sent_ns, end_ns - start_ns, reply)
+        lock.grant(envelope.cpu, arrival_ns, end_ns - start_ns)
+        _answer(envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
 
 
 class _Driver:
@@ -163,6 +172,7 @@ class _Driver:
                 try:
                     resume = partial(coroutine.send, await self._obey(command))
                 except ActorGone as gone:
+                    self._port.forget()
                     resume = partial(coroutine.throw, gone)
         finally:
             coroutine.close()
@@ -186,7 +196,7 @@ class _Driver:
         self._calls += len(calls)
         for index, (to, request) in enumerate(calls, start=first):
             cpu, now_ns = self._port.cpu, self._world.now_ns
-            await self._world.send(to, Envelope(request, cpu, now_ns, index, self._answer_to))
+            await self._world.send(to, Envelope(request, cpu, now_ns, index, False, self._answer_to))
         replies: dict[int, Reply] = {}
         queue_ns = service_ns = 0
         while len(replies) < len(calls):

@@ -13,7 +13,7 @@ from actors.errors import RequestRefused
 from actors.world import Address, Command, Port
 from protocol.area import VmapArea, ZoneLayout
 from protocol.messages import Find, FindUnlink, Found, Insert, Inserted, NotFound, Reply, Unlinked
-from protocol.policies import Policy
+from protocol.policies import Policy, PolicyBroken, breach
 
 Place: TypeAlias = tuple[Address, int]
 """Where a node is served, and its id."""
@@ -85,10 +85,13 @@ class Router:
         return found[0] if found else None
 
     def _rounds_from(self, home: int) -> tuple[Round, ...]:
+        """Ask the policy and keep its answer; raises `PolicyBroken` when that is not as policies have to answer."""
+        asked = self._policy(home, self.layout.nr_nodes)
+        if broken := breach(asked, home, self.layout.nr_nodes):
+            raise PolicyBroken(self._policy, home, self.layout.nr_nodes, broken)
         places = [(address, node_id) for node_id, address in enumerate(self.addresses)]
         rounds = self._rounds[home] = tuple(
-            (places[nodes[0]], tuple(places[node_id] for node_id in nodes[1:]))
-            for nodes in self._policy(home, self.layout.nr_nodes)
+            (places[nodes[0]], tuple(places[node_id] for node_id in nodes[1:])) for nodes in asked
         )
         return rounds
 

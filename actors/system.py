@@ -1,11 +1,11 @@
 """The supervised nursery: who is started when, who ends when, and whose failure ends it all.
 
-Servers (node actors, the free space) start first, one after the other in the order given, and end last;
-clients start in the order given, and when all their scripts are over the servers are cancelled. Any
-actor's failure cancels the rest and leaves as an exception: `ActorFailed` for a machine's.
+Servers (node actors, the free space) start first, one after the other in the order given, then clients in the
+order given; when all scripts are over the servers are cancelled one after the other, the last to start first.
+Any actor's failure cancels the rest and leaves as an exception: `ActorFailed` for a machine's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
@@ -31,17 +31,36 @@ class Driver:
     script: Script
 
 
-async def run_system(world: World, servers: Sequence[Server], drivers: Sequence[Driver]) -> None:
+async def run_system(
+    world: World,
+    servers: Sequence[Server],
+    drivers: Sequence[Driver],
+    conduct: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Run all actors in `world` until every script is over.
 
     Actors are started one at a time, so that the order of what they do first is theirs and not the
-    scheduler's. Raises an `ExceptionGroup` with what the failing actors raised.
+    scheduler's. `conduct` stands in for the world's own, around which it may measure. Raises an
+    `ExceptionGroup` with what the failing actors raised.
     """
     async with trio.open_nursery() as serving:
-        for server in servers:
-            await serving.start(partial(world.serve, server.address, server.machine))
+        running = [await serving.start(_serve, world, server) for server in servers]
         async with trio.open_nursery() as driving:
             for driver in drivers:
                 await driving.start(partial(world.drive, driver.cpu, driver.script))
-            driving.start_soon(world.conduct)
-        serving.cancel_scope.cancel()
+            driving.start_soon(conduct or world.conduct)
+        for scope, has_left in reversed(running):
+            scope.cancel()
+            await has_left.wait()
+
+
+async def _serve(
+    world: World, server: Server, task_status: trio.TaskStatus[tuple[trio.CancelScope, trio.Event]]
+) -> None:
+    """Run a server in a scope of its own; gives the scope, and an event for when it has left."""
+    has_left = trio.Event()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.serve, server.address, server.machine)
+            task_status.started((scope, has_left))
+    has_left.set()

@@ -105,6 +105,10 @@ class Port:
         )
         self.probes = self.queue_ns = self.service_ns = 0
 
+    def forget(self) -> None:
+        """Start new accounts without a record: the present operation failed."""
+        self.probes = self.queue_ns = self.service_ns = 0
+
 
 Script: TypeAlias = Callable[[Port], Coroutine[Command, Any, None]]
 
@@ -120,7 +124,8 @@ class World(Protocol):
     ) -> None:
         """Serve `machine` at `address` until cancelled; requests are taken up once it has started.
 
-        Raises `ActorFailed` when the machine raises. Requests that arrive later get `ActorGone`.
+        Raises `ActorFailed` when the machine raises. Requests that are sent later get `ActorGone`; of those
+        under way then, a world says what becomes of them.
         """
         ...
 
@@ -134,7 +139,7 @@ class World(Protocol):
         ...
 
     async def conduct(self) -> None:
-        """Let time pass until all scripts are over, those that still start included."""
+        """Let time pass until all scripts are over that have started by then."""
         ...
 
     def signal(self) -> Signal:

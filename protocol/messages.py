@@ -180,14 +180,15 @@ class FreeStatistics:
 
 @define
 class Refused:
-    """The request could not be served and changed nothing; `reason` is a word of `REASONS`."""
+    """The request could not be served and changed nothing.
+
+    `reason` is "wrong-node" (not in this machine's charge), "overlap" (an area, or free space, is there
+    already) or "bad-range" (no such range of addresses); `detail` says more, for people.
+    """
 
     reason: str
     detail: str
 
-
-REASONS = ("wrong-node", "overlap", "bad-range")
-"""Why a machine refuses: not its node; an area is there already; no such range of addresses."""
 
 NodeRequest: TypeAlias = Find | FindUnlink | Insert | InsertBatch | Unlink | FindExceed | ListAreas | GetStatistics
 FreeSpaceRequest: TypeAlias = Allocate | Release | GetFreeStatistics

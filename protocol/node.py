@@ -73,7 +73,8 @@ class NodeMachine:
     def __init__(self, layout: ZoneLayout, node_ids: Sequence[int], lock: str) -> None:
         self._home = layout.addr_to_node_id
         self._nodes = _Nodes((node_id, _Node()) for node_id in node_ids)
-        self._lock = lock
+        self.lock = lock
+        """The name of the one lock under which all its requests are served."""
         # Work is a value: that of moving one area is made once per depth of the tree.
         self._works = [Work(lock, depth, 1) for depth in range(65)]
 
@@ -161,7 +162,7 @@ class NodeMachine:
         nodes = dict.fromkeys(homes)
         for node in nodes:
             node.requests += 1
-        work = Work(self._lock, max((node.tree.depth for node in nodes), default=0), len(areas))
+        work = self._work(max((node.tree.depth for node in nodes), default=0), len(areas))
         for inserted, (node, area) in enumerate(zip(homes, areas, strict=True)):
             try:
                 node.tree.insert(area)
@@ -176,8 +177,11 @@ class NodeMachine:
         limit = min(request.limit, LIST_MOST)
         listed = tuple(islice(node.tree.iterate_from(request.start), limit + 1))
         more = len(listed) > limit
-        work = Work(self._lock, node.tree.depth, max(1, len(listed) - more))
+        work = self._work(node.tree.depth, max(1, len(listed) - more))
         return Areas(listed[:limit], more), work
+
+    def _work(self, depth: int, moved: int) -> Work:
+        return self._works[depth] if moved == 1 else Work(self.lock, depth, moved)
 
     def _refuse(self, not_mine: _NotMine) -> Served:
         mine = ", ".join(map(str, self.node_ids))

@@ -64,22 +64,32 @@ class Life:
 
     def can_be_there(self, begin_ns: int, end_ns: int, cpu: int) -> bool:
         """Tell whether the area can have been there at some instant between begin and end."""
-        came = sum(window[0] <= end_ns for window in self.inserted)
-        gone = sum(_certainly_before(window, begin_ns, cpu) for window in self.removed)
-        return self.there + came - gone > 0
+        times = self.there
+        for window in self.inserted:
+            times += window[0] <= end_ns
+        for window in self.removed:
+            times -= _certainly_before(window, begin_ns, cpu)
+        return times > 0
 
     def must_be_there(self, begin_ns: int, end_ns: int, cpu: int) -> bool:
         """Tell whether the area was certainly there at every instant between begin and end."""
-        came = sum(_certainly_before(window, begin_ns, cpu) for window in self.inserted)
-        gone = sum(window[0] <= end_ns for window in self.removed)
-        return self.there + came - gone > 0
+        times = self.there
+        for window in self.inserted:
+            times += _certainly_before(window, begin_ns, cpu)
+        for window in self.removed:
+            times -= window[0] <= end_ns
+        return times > 0
 
     def settle(self, horizon_ns: int) -> None:
         """Turn the windows that ended before `horizon_ns` into balance."""
-        inserted = tuple(window for window in self.inserted if window[1] >= horizon_ns)
-        removed = tuple(window for window in self.removed if window[1] >= horizon_ns)
-        self.there += len(self.inserted) - len(inserted) - len(self.removed) + len(removed)
-        self.inserted, self.removed = inserted, removed
+        if self.inserted:
+            recent = tuple([window for window in self.inserted if window[1] >= horizon_ns])
+            self.there += len(self.inserted) - len(recent)
+            self.inserted = recent
+        if self.removed:
+            recent = tuple([window for window in self.removed if window[1] >= horizon_ns])
+            self.there -= len(self.removed) - len(recent)
+            self.removed = recent
 
 
 class History:

@@ -6,7 +6,7 @@ here.
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,9 +32,6 @@ from sim.scenario.model import Scenario
 from sim.virtual import VirtualWorld
 from sim.workloads import ClientScript, Plan, plan
 
-ENGINES = ("virtual", "live")
-"""The worlds a scenario can run in."""
-
 Progress = Callable[[int, int], None]
 """Told now and then how many operations are done, and of how many."""
 
@@ -57,7 +54,7 @@ class Outcome:
     wall_s: float
     """Wall seconds from the first event to the last."""
     cpu_s: float
-    """CPU seconds of the same and of the checks, on all threads."""
+    """CPU seconds from the first actor's start to the last check, on all threads."""
     events: int
     recorder: Recorder
     nodes: list[NodeStatistics]
@@ -80,7 +77,7 @@ def simulate(
 ) -> Outcome:
     """Run `scenario`; files that it names are looked up in the folder `beside`.
 
-    In the virtual engine the outcome depends on the scenario and those files only, but for `wall_s`.
+    In the virtual engine the outcome depends on the scenario and those files only, but for `wall_s` and `cpu_s`.
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
     workload = plan(scenario, beside)
@@ -97,12 +94,18 @@ def simulate(
         if engine == "virtual"
         else LiveWorld(observer, pause)
     )
+    wall_s, virtual_ns = 0.0, 0
+
+    async def conduct() -> None:
+        nonlocal wall_s, virtual_ns
+        began_s = time.perf_counter()
+        await world.conduct()
+        wall_s, virtual_ns = time.perf_counter() - began_s, world.now_ns
+
     with _rare_collections():
-        wall_s, cpu_s = time.perf_counter(), time.process_time()
-        trio.run(system.run, world)
-        virtual_ns = world.now_ns
+        cpu_s = time.process_time()
+        trio.run(system.run, world, conduct)
         recorder.fold()
-        wall_s = time.perf_counter() - wall_s
         verdicts = system.judge()
         cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
@@ -156,16 +159,18 @@ class _System:
         self.inserters = {
             cpu: BatchInserter(self.router, self.strategy, scenario.batch.areas) for cpu in workload.cpus
         }
+        for machine in self.machines.values():
+            self.recorder.lock(machine.lock)
         self.recorder.history.preload(workload.preload)
         for area in workload.preload:
             self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
 
-    async def run(self, world: World) -> None:
-        """Run all actors in `world` until the scripts are over."""
+    async def run(self, world: World, conduct: Callable[[], Awaitable[None]]) -> None:
+        """Run all actors in `world` until the scripts are over; `conduct` lets its time pass."""
         servers = [Server(address, machine) for address, machine in self.machines.items()]
         if self.workload.uses_free_space:
             servers.append(Server(FREE_SPACE, self.free_space))
-        await run_system(world, servers, self._drivers(self.workload.scripts(world)))
+        await run_system(world, servers, self._drivers(self.workload.scripts(world)), conduct)
 
     def judge(self) -> dict[str, Verdict]:
         """Run the checks on what the run has left."""

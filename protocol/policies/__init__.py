@@ -9,6 +9,7 @@ import sys
 from typing import Protocol, TypeAlias
 
 from protocol import registry
+from protocol.errors import VmapsimError
 
 Rounds: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -21,10 +22,36 @@ class Policy(Protocol):
         ...
 
 
+class PolicyBroken(VmapsimError):
+    """A policy gave rounds that break its contract; the text says which, and where."""
+
+    def __init__(self, policy: Policy, home: int, nr_nodes: int, breach: str) -> None:
+        name = getattr(policy, "__name__", repr(policy))
+        super().__init__(f"the policy {name} {breach}, from home node {home} of {nr_nodes}")
+
+
+def breach(rounds: object, home: int, nr_nodes: int) -> str:
+    """Say how `rounds` break the contract of a policy, in words that go on after its name; "" if they hold."""
+    if not isinstance(rounds, tuple) or not all(isinstance(nodes, tuple) for nodes in rounds):
+        return "gives no tuple of rounds, each a tuple of node ids"
+    if not rounds or not all(rounds):
+        return "gives an empty round" if rounds else "gives no round"
+    asked: set[int] = set()
+    for node_id in (node_id for nodes in rounds for node_id in nodes):
+        if not isinstance(node_id, int) or not 0 <= node_id < nr_nodes:
+            return f"asks node {node_id!r}, which does not exist"
+        if not asked and node_id != home:
+            return f"begins with node {node_id}, not with the home node"
+        if node_id in asked:
+            return f"asks node {node_id} twice"
+        asked.add(node_id)
+    return ""
+
+
 def load(name: str, *, extra: int = 1) -> Policy:
     """Give the policy called `name`; `extra` is the number of further nodes that `bounded` asks.
 
-    Raises `registry.UnknownName`.
+    Raises `registry.UnknownName` and `registry.BrokenFile`.
     """
     policy: Policy = registry.load(sys.modules[__name__], name, {"extra": extra})
     return policy

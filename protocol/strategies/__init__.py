@@ -41,7 +41,7 @@ class Strategy(Protocol):
 def load(name: str, *, chunk: int = 8) -> Strategy:
     """Give the strategy called `name`; `chunk` is the largest session of `chunked`, in areas.
 
-    Raises `registry.UnknownName`.
+    Raises `registry.UnknownName` and `registry.BrokenFile`.
     """
     strategy: Strategy = registry.load(sys.modules[__name__], name, {"chunk": chunk})
     return strategy

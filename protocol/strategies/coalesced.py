@@ -1,7 +1,7 @@
 """The reviewer's sketch: keep the lock while the node stays the same ("to minimise the lock twiddling").
 
-His loop unlocks `last_node` on its first round, when it is still NULL, and was not adopted: batches of
-percpu areas are few and far apart (Rezki's answer of January 2024). Here the first round is guarded.
+His loop unlocks `last_node` on its first round, when it is still NULL; here that is guarded. It was not adopted:
+not a hot path, and the areas are prefetched (Uladzislau Rezki's answer).
 """
 
 from collections.abc import Sequence

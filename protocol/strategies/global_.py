@@ -1,4 +1,8 @@
-"""Before the series: one lock over everything, taken once per batch (`vmap_area_lock`, up to v6.8)."""
+"""One lock over all nodes, taken once per batch: the locking of v6.8 (`vmap_area_lock`) with the trees of v6.9.
+
+It shows what one lock does and nothing else: trees stay apart, and lookups still go from one to the next. For v6.8
+as it was, one tree too, choose `space.kernel = "6.8"`.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -11,7 +15,7 @@ from protocol.strategies import LockSession, Rounds
 
 @frozen
 class Global:
-    """Take one lock over all nodes once for the whole batch (up to v6.8); lookups wait for it too."""
+    """Take one lock over all nodes once for the whole batch; lookups wait for it too."""
 
     one_lock: ClassVar[bool] = True
 

@@ -1,7 +1,8 @@
 """Areas never overlap, in whichever nodes they are."""
 
-from itertools import chain, pairwise
+from itertools import chain
 
+from protocol.area import VmapArea
 from sim.checks import Evidence, Verdict, verdict_of
 
 
@@ -10,6 +11,10 @@ def overlap(evidence: Evidence) -> Verdict:
     areas = sorted(
         chain(*evidence.nodes.values(), evidence.free or ()), key=lambda area: (area.va_start, area.va_end)
     )
-    return verdict_of(
-        [f"{one} and {other} overlap" for one, other in pairwise(areas) if one.va_end > other.va_start]
-    )
+    overlaps = []
+    furthest = VmapArea(0, 0)
+    for area in areas:
+        if area.va_start < furthest.va_end:
+            overlaps.append(f"{furthest} and {area} overlap")
+        furthest = max(furthest, area, key=lambda one: one.va_end)
+    return verdict_of(overlaps)

@@ -32,7 +32,7 @@ class Recorder:
     def __init__(self, history: History) -> None:
         self.history = history
         self.latencies = LatencyTable()
-        self.locks: list[FifoLock] = []
+        self._locks: dict[str, FifoLock] = {}
         self.operations = 0
         """Operations folded so far."""
         self._completed: list[Completed] = []
@@ -40,9 +40,14 @@ class Recorder:
         self._answers_hash = hashlib.sha256()
         self._batches_hash = hashlib.sha256()
 
+    @property
+    def locks(self) -> list[FifoLock]:
+        """All locks, in the order in which they were first named."""
+        return list(self._locks.values())
+
     def observer(self) -> Observer:
         """Give what a world needs in order to report here."""
-        return Observer(completed=self._completed.append, left=self.history.left, lock=self._new_lock)
+        return Observer(completed=self._completed.append, left=self.history.left, lock=self.lock)
 
     def fold_if_due(self) -> None:
         """Fold what has been collected, if it is a chunk."""
@@ -53,9 +58,9 @@ class Recorder:
         """Fold all that has been collected."""
         completed = self._completed
         if completed:
-            names, _cpus, begins, ends, probes, queues, services, _addrs, answers = zip(*completed, strict=True)
+            names, cpus, begins, ends, probes, queues, services, addrs, answers = zip(*completed, strict=True)
             self.latencies.fold(zip(names, probes, map(sub, ends, begins), queues, services, strict=True))
-            self._hash(completed, answers)
+            self._hash(list(zip(names, cpus, begins, ends, probes, addrs, strict=True)), answers)
             self.history.extend(completed)
             self.operations += len(completed)
             completed.clear()
@@ -69,13 +74,15 @@ class Recorder:
         whole.update(self._batches_hash.digest())
         return f"sha256:{whole.hexdigest()}"
 
-    def _new_lock(self, name: str) -> FifoLock:
-        self.locks.append(FifoLock(name))
-        return self.locks[-1]
+    def lock(self, name: str) -> FifoLock:
+        """Give the lock called `name`, a new one the first time."""
+        if name not in self._locks:
+            self._locks[name] = FifoLock(name)
+        return self._locks[name]
 
-    def _hash(self, completed: Sequence[Completed], answers: Sequence[Answer]) -> None:
+    def _hash(self, rows: Sequence[object], answers: Sequence[Answer]) -> None:
         """Hash what is the same for every way of cutting the log: rows, one after the other, as msgpack."""
-        self._operations_hash.update(_packed([row[:5] + row[7:8] for row in completed]))
+        self._operations_hash.update(_packed(rows))
         ends = [
             answer.va_end if type(answer) is VmapArea else len(answer) if type(answer) is tuple else 0
             for answer in answers

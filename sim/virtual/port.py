@@ -56,6 +56,7 @@ class VirtualPort(Port):
         if self.gone:
             return None
         self.now_ns = now_ns
+        self.forget()
         try:
             command = self._coroutine.throw(error)
         except StopIteration:

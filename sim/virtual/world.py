@@ -4,7 +4,7 @@ The conductor keeps what will happen in an agenda, a heap of `(time_ns, sequence
 and steps the target of the earliest entry: a request that reaches a station is served by a call of the machine,
 a reply that reaches a port resumes the client's script by `coroutine.send`. Each step returns the one
 entry it causes (or None), which takes its place in the heap: an event costs a heap operation and a
-function call, not a trio switch (a factor of 25, see docs/explanation/virtual-time.md).
+function call, not a trio switch (see docs/explanation/virtual-time.md).
 
 **Ties.** Events of the same nanosecond happen in the order in which they were caused (`sequence`);
 scripts start in the order in which they were driven. Nothing else decides: no hash, no `id()`, no trio.
@@ -15,7 +15,8 @@ its end is known, `max(arrival, free_at) + service`. The reply is the next event
 
 Where all links take equally long, requests arrive in the order in which they were sent, and are served
 when they are *sent*, with the time of their arrival: the same outcome for half the events, but for ties between
-replies and those who wake from sleep.
+replies and those who wake from sleep, and for requests on their way to a server that is cancelled (these are
+served).
 
 **Tasks.** Each actor is a trio task that parks in `serve` or `drive`. What goes wrong in a step is
 raised there; a task that is cancelled or fails withdraws: entries that were meant for it are skipped,

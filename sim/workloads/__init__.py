@@ -29,7 +29,7 @@ class Plan:
     preload: list[VmapArea]
     """Areas that are in the trees before the first operation."""
     operations: int
-    """Operations that the scripts will complete, for progress; exact if nothing goes wrong."""
+    """About how many operations the scripts will complete, for progress."""
     uses_free_space: bool
     """Whether ranges come from the free space and go back there."""
     scripts: Callable[[World], Mapping[int, ClientScript]]

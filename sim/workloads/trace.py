@@ -4,6 +4,10 @@ Every allocation takes the very range that the kernel chose out of the free spac
 home node; every free takes it out and gives it back (at once: pools and lazy freeing are the kernel's
 business, not the trace's). Each CPU keeps its order, and waits for another where `sim.traces.dependencies`
 says so; that waiting is part of no operation.
+
+So every allocation finds its range free and every free its area: the reader lets only areas within the
+free space through, those that are live at any line of the trace are apart, and who comes after whom at an
+address is a dependency (`tests/property/test_dependencies.py`). What happens is asserted to be that.
 """
 
 from collections import Counter
@@ -16,25 +20,31 @@ from attrs import define, field
 
 from actors.client import Client
 from actors.world import Signal, World
-from protocol.area import VmapArea, ZoneLayout
+from protocol.area import PAGE_SIZE, VmapArea, ZoneLayout
 from protocol.busy_tree import BusyTree
 from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import Scenario, TraceUse
 from sim.traces.dependencies import Dependencies, Step
-from sim.traces.ftrace import AllocEvent, FreeEvent, Trace, read_ftrace
+from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace, read_ftrace
 from sim.workloads import ClientScript, Plan
 
 
 def trace(scenario: Scenario, beside: Path) -> Plan:
     """Replay the allocations of a recorded trace, with lookups: `[workload.trace]`."""
+    page_size = scenario.space.page_size
+    if page_size != PAGE_SIZE:
+        allowed = f"{PAGE_SIZE}: traces are of kernels with {PAGE_SIZE}-byte pages"
+        raise BadInput("space.page_size", str(page_size), allowed)
     path = beside / scenario.workload.file
     recorded = read_ftrace(path)
     steps, facts = unroll(recorded, scenario)
+    if not steps:
+        raise BadInput(f"{path}: nothing to replay", _unusable(recorded), "at least one successful alloc_vmap_area")
     by_cpu: dict[int, list[Step]] = {}
     for step in steps:
         by_cpu.setdefault(step.cpu, []).append(step)
-    if by_cpu and max(by_cpu) >= scenario.machine.cpus:
+    if max(by_cpu) >= scenario.machine.cpus:
         raise BadInput(
             "machine.cpus", str(scenario.machine.cpus), f"at least {max(by_cpu) + 1}, the CPUs of {path}"
         )
@@ -77,6 +87,15 @@ def unroll(recorded: Trace, scenario: Scenario) -> tuple[list[Step], dict[str, i
     )
     facts.update(unrolling.facts)
     return unrolling.steps, dict(sorted(facts.items()))
+
+
+def _unusable(recorded: Trace) -> str:
+    """Count the events of a trace of which none could be replayed."""
+    kinds = Counter(type(event) for event in recorded.events)
+    return (
+        f"{kinds[AllocEvent]} failed allocations, {kinds[FreeEvent]} frees of unknown areas, "
+        f"{kinds[PurgeEvent]} purges"
+    )
 
 
 @define
@@ -133,8 +152,8 @@ class _Unrolling:
         interior = self._random.random() < self._use.interior and bool(self._spanning.areas)
         if interior:
             area = self._spanning.draw(self._random)
-            pages = area.size // PAGE
-            addr = area.va_start + PAGE * (1 + int(self._random.random() * (pages - 1)))
+            pages = area.size // PAGE_SIZE
+            addr = area.va_start + PAGE_SIZE * (1 + int(self._random.random() * (pages - 1)))
         else:
             area = self._all.draw(self._random)
             addr = area.va_start
@@ -148,10 +167,6 @@ class _Unrolling:
         step = Step(event.cpu, operation, area, addr, event.time_ns - self._first_ns)
         self.steps.append(step)
         return step
-
-
-PAGE = 4096
-"""Traces are of kernels with pages of this size."""
 
 
 @define
@@ -202,15 +217,18 @@ async def _run(client: Client, *, steps: list[Step], signals: Mapping[Step, Sign
             await client.sleep(step.at_ns - client.port.now_ns)
         area = step.area
         if step.operation == "alloc" and use.batched:
-            await client.reserve(area.size, 1, area.va_start, area.va_end)
+            taken = await client.reserve(area.size, 1, area.va_start, area.va_end)
+            assert taken is not None, f"{area!r} was not free: it came before what it comes after"
             collected.append(step)
             if client.inserter.add(area):
                 await flush()
             continue
         if step.operation == "alloc":
-            await client.alloc(area.size, 1, area.va_start, area.va_end)
+            taken = await client.alloc(area.size, 1, area.va_start, area.va_end)
+            assert taken is not None, f"{area!r} was not free: it came before what it comes after"
         elif step.operation == "free":
-            await client.free(step.addr)
+            freed = await client.free(step.addr)
+            assert freed is not None, f"{area!r} was not there to be freed: it came before what it comes after"
         else:
             await client.find(step.addr, step.operation)
         if step.awaited:

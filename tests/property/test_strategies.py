@@ -2,8 +2,9 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,10 @@ examples = settings(max_examples=60, deadline=None, print_blob=True)
 
 layouts = st.builds(ZoneLayout, nr_nodes=st.integers(1, 9), zone_size=st.integers(1, 20))
 chunks = st.integers(1, 12)
+
+Clause: TypeAlias = Callable[[Strategy, Sequence[VmapArea], ZoneLayout], None]
+"""A clause of the contract: asserts that the strategy holds to it for these areas."""
+
 any_areas = st.lists(
     st.builds(lambda va_start, size: VmapArea(va_start, va_start + size), st.integers(0, 400), st.integers(1, 60)),
     max_size=40,
@@ -55,25 +60,16 @@ def runs(values: Sequence[int]) -> int:
 # -- the contract -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-@examples
-@given(areas=any_areas, layout=layouts, chunk=chunks)
-def test_every_area_is_in_exactly_one_session(
-    name: str, areas: list[VmapArea], layout: ZoneLayout, chunk: int
+def puts_every_area_into_exactly_one_session(
+    strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout
 ) -> None:
     """An area that is given twice comes twice: what to make of it is for its node to say."""
-    sessions = sessions_of(strategies.load(name, chunk=chunk)(areas, layout))
+    sessions = sessions_of(strategy(areas, layout))
     assert Counter(area for session in sessions for area in session.areas) == Counter(areas)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@examples
-@given(areas=any_areas, layout=layouts, chunk=chunks)
-def test_a_session_is_with_the_home_node_of_each_of_its_areas(
-    name: str, areas: list[VmapArea], layout: ZoneLayout, chunk: int
-) -> None:
-    """Unless one lock guards all nodes: then it is with the home node of one of them."""
-    strategy = strategies.load(name, chunk=chunk)
+def makes_sessions_with_home_nodes(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:
+    """With that of each area; where one lock guards all nodes, with that of one of them."""
     for session in sessions_of(strategy(areas, layout)):
         found = set(homes(session.areas, layout))
         if strategies.needs_one_lock(strategy):
@@ -82,39 +78,56 @@ def test_a_session_is_with_the_home_node_of_each_of_its_areas(
             assert {session.node_id} == found
 
 
-@pytest.mark.parametrize("name", NAMES)
-@examples
-@given(areas=any_areas, layout=layouts, chunk=chunks)
-def test_no_session_and_no_round_is_empty(name: str, areas: list[VmapArea], layout: ZoneLayout, chunk: int) -> None:
-    rounds = strategies.load(name, chunk=chunk)(areas, layout)
+def has_no_empty_session_or_round(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:
+    rounds = strategy(areas, layout)
     assert all(rounds)
     assert all(session.areas for session in sessions_of(rounds))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@examples
-@given(areas=any_areas, layout=layouts, chunk=chunks)
-def test_the_areas_of_a_node_keep_their_order(
-    name: str, areas: list[VmapArea], layout: ZoneLayout, chunk: int
-) -> None:
-    rounds = strategies.load(name, chunk=chunk)(areas, layout)
-    sent = [area for session in sessions_of(rounds) for area in session.areas]
+def keeps_the_order_of_a_nodes_areas(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:
+    sent = [area for session in sessions_of(strategy(areas, layout)) for area in session.areas]
     for node_id in range(layout.nr_nodes):
         assert [area for area, home in zip(sent, homes(sent, layout), strict=True) if home == node_id] == [
             area for area, home in zip(areas, homes(areas, layout), strict=True) if home == node_id
         ]
 
 
+def is_a_pure_function(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:
+    """The same areas have the same sessions, and stay as they were."""
+    given_areas = list(areas)
+    first = strategy(given_areas, layout)
+    assert strategy(tuple(areas), layout) == first
+    assert given_areas == list(areas)
+
+
+CONTRACT = [
+    puts_every_area_into_exactly_one_session,
+    makes_sessions_with_home_nodes,
+    has_no_empty_session_or_round,
+    keeps_the_order_of_a_nodes_areas,
+    is_a_pure_function,
+]
+"""What every strategy holds to."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("clause", CONTRACT, ids=lambda clause: clause.__name__)
+@examples
+@given(areas=any_areas, layout=layouts, chunk=chunks)
+def test_every_file_holds_to_the_contract(
+    name: str, clause: Clause, areas: list[VmapArea], layout: ZoneLayout, chunk: int
+) -> None:
+    clause(strategies.load(name, chunk=chunk), areas, layout)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @examples
 @given(areas=any_areas, layout=layouts, chunk=chunks)
-def test_the_same_areas_have_the_same_sessions_and_stay_as_they_were(
+def test_a_strategy_that_is_loaded_anew_makes_the_same_sessions(
     name: str, areas: list[VmapArea], layout: ZoneLayout, chunk: int
 ) -> None:
-    before = list(areas)
-    first = strategies.load(name, chunk=chunk)(areas, layout)
-    assert strategies.load(name, chunk=chunk)(tuple(areas), layout) == first
-    assert areas == before
+    strategy, again = strategies.load(name, chunk=chunk), strategies.load(name, chunk=chunk)
+    assert strategy(areas, layout) == again(areas, layout)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -153,7 +166,7 @@ def test_only_parallel_has_more_than_one_session_under_way(
 
 @examples
 @given(areas=any_areas, layout=layouts, chunk=chunks)
-def test_strategies_in_the_order_beforedo_not_reorder(
+def test_strategies_that_keep_the_order_do_not_reorder(
     areas: list[VmapArea], layout: ZoneLayout, chunk: int
 ) -> None:
     for name in ("per-area", "coalesced", "global"):
@@ -235,13 +248,20 @@ def carry_out(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout)
     return [list(machine.areas(node_id)) for node_id, machine in enumerate(machines)]
 
 
+def leaves_the_trees_of_inserting_one_by_one(
+    strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout
+) -> None:
+    """For areas that are apart."""
+    twins = [SlowBusyTree() for _ in range(layout.nr_nodes)]
+    for area, home in zip(areas, homes(areas, layout), strict=True):
+        twins[home].insert(area)
+    assert carry_out(strategy, areas, layout) == [list(twin) for twin in twins]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @examples
 @given(areas=disjoint_areas(), layout=layouts, chunk=chunks)
 def test_every_strategy_leaves_the_trees_that_inserting_one_by_one_leaves(
     name: str, areas: list[VmapArea], layout: ZoneLayout, chunk: int
 ) -> None:
-    twins = [SlowBusyTree() for _ in range(layout.nr_nodes)]
-    for area, home in zip(areas, homes(areas, layout), strict=True):
-        twins[home].insert(area)
-    assert carry_out(strategies.load(name, chunk=chunk), areas, layout) == [list(twin) for twin in twins]
+    leaves_the_trees_of_inserting_one_by_one(strategies.load(name, chunk=chunk), areas, layout)

@@ -1,18 +1,22 @@
 """Each method of a client is one operation: its requests, its record, its answer."""
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import pytest
 
 from actors.batch_inserter import BatchInserter
 from actors.client import FREE_SPACE, Client
 from actors.errors import RequestRefused
+from actors.router import Router
 from actors.system import Driver, Server, run_system
 from actors.world import Address, Answer, Port
-from protocol.area import VmapArea
+from protocol.area import VmapArea, ZoneLayout
+from protocol.errors import VmapsimError
 from protocol.free_machine import FreeSpaceMachine
 from protocol.machine import Machine
 from protocol.messages import Allocate, Insert, Release
+from protocol.policies import PolicyBroken, Rounds
 from protocol.strategies import load
 from tests.unit.actors import TICK_NS, WORLDS, ZONE, HandWorld, Seen, area, nodes, router
 
@@ -69,6 +73,38 @@ def test_an_unlink_gives_what_it_took_out() -> None:
         ("unlink", 2, LONG),
         ("unlink", 2, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "breach"),
+    [
+        ((), "gives no round"),
+        (((1,), ()), "gives an empty round"),
+        (((0,), (1,)), "begins with node 0, not with the home node"),
+        (((1, 0), (1,)), "asks node 1 twice"),
+        (((1,), (2,)), "asks node 2, which does not exist"),
+        (((1, -1),), "asks node -1, which does not exist"),
+        (((1.0,),), "asks node 1.0, which does not exist"),
+        ((1, 0), "gives no tuple of rounds, each a tuple of node ids"),
+        ([[1], [0]], "gives no tuple of rounds, each a tuple of node ids"),
+        (None, "gives no tuple of rounds, each a tuple of node ids"),
+    ],
+)
+def test_a_policy_that_breaks_its_contract_is_named(rounds: Any, breach: str) -> None:
+    """The first lookup from a home node tells the policy's author what is wrong, and asks nobody."""
+
+    def wayward(home: int, nr_nodes: int) -> Rounds:  # noqa: ARG001 (the shape of every policy)
+        return cast(Rounds, rounds)
+
+    world = HandWorld(nodes(2, [LONG]))
+    ring = Router(ZoneLayout(2, ZONE), wayward, ["node/0", "node/1"])
+    client = Client(world.port, ring, BatchInserter(ring, load("grouped"), capacity=4))
+    for _ in range(2):
+        with pytest.raises(PolicyBroken) as caught:
+            world.run(client.find(ZONE))
+        assert str(caught.value) == f"the policy wayward {breach}, from home node 1 of 2"
+    assert isinstance(caught.value, VmapsimError)
+    assert world.rounds == []
 
 
 def test_an_insert_is_one_probe() -> None:

@@ -14,7 +14,7 @@ from protocol import policies, registry, strategies
 from protocol.errors import VmapsimError
 from protocol.policies.bounded import Bounded
 from protocol.policies.forward import forward
-from protocol.registry import UnknownName
+from protocol.registry import BrokenFile, UnknownName
 from protocol.strategies.chunked import Chunked
 from protocol.strategies.global_ import Global
 from protocol.strategies.per_area import per_area
@@ -22,12 +22,27 @@ from protocol.strategies.per_area import per_area
 FILES = {
     "plain.py": 'def plain() -> int:\n    """Give one.\n\n    And a paragraph.\n    """\n    return 1\n',
     "two_words.py": "from attrs import frozen\n\n@frozen\nclass TwoWords:\n"
-    "    depth: int = 1\n    width: int = 2\n",
+    "    depth: int = 1\n    width: int = 2\n    def __call__(self): ...\n",
     "while_.py": "from attrs import field, frozen\n\n@frozen\nclass While:\n"
-    "    depth: int = 1\n    twice: int = field(init=False, default=7)\n",
-    "misnamed.py": "def other() -> None: ...\n",
-    "bare.py": "class Bare: ...\n",
+    "    depth: int = 1\n    twice: int = field(init=False, default=7)\n    def __call__(self): ...\n",
+    "form.py": "def form() -> int:\n    return 2\n",
+    "_shared.py": "raise AssertionError('imported')\n",
 }
+NAMES = ["form", "plain", "two-words", "while"]
+
+BROKEN = {
+    "misnamed": ("def other() -> None: ...\n", "neither"),
+    "a_value": ("a_value = 3\n", "neither"),
+    "bare": ("class Bare:\n    def __call__(self): ...\n", "a class `Bare` without attrs or `__call__`"),
+    "idle": (
+        "from attrs import frozen\n\n@frozen\nclass Idle: ...\n",
+        "a class `Idle` without attrs or `__call__`",
+    ),
+    "ajar": ("def ajar(:\n", "SyntaxError on import: invalid syntax (ajar.py, line 1)"),
+    "lost": ("import nowhere_at_all\n", "ModuleNotFoundError on import: No module named 'nowhere_at_all'"),
+    "burst": ("raise ValueError('two\\nlines')\n", "ValueError on import: two lines"),
+}
+"""Files that do not hold to the convention, by stem, and what is found in each."""
 
 
 @pytest.fixture
@@ -46,7 +61,12 @@ def ideas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTyp
 
 def test_names_are_those_of_the_files_in_alphabetical_order(ideas: ModuleType) -> None:
     """Dashes for underscores, and no underscore for what would be a keyword of Python."""
-    assert registry.names(ideas) == ["bare", "misnamed", "plain", "two-words", "while"]
+    assert registry.names(ideas) == NAMES
+
+
+def test_only_a_keywords_underscore_is_dropped(ideas: ModuleType) -> None:
+    """`form` is no `for`, whatever comes after."""
+    assert registry.load(ideas, "form", {})() == 2
 
 
 def test_the_names_that_scenarios_rely_on_are_there() -> None:
@@ -98,13 +118,15 @@ def test_only_global_needs_one_lock() -> None:
     assert one_lock == ["global"]
 
 
-@pytest.mark.parametrize("name", ["sideways", "", "two_words", "while_", "Plain", "plain\nplain", "__init__"])
+@pytest.mark.parametrize(
+    "name", ["sideways", "", "two_words", "while_", "Plain", "plain\nplain", "__init__", "_shared"]
+)
 def test_an_unknown_name_is_answered_in_one_line_with_those_there_are(ideas: ModuleType, name: str) -> None:
     for ask in (registry.offered, registry.summary):
         with pytest.raises(UnknownName) as caught:
             ask(ideas, name)
         text = str(caught.value)
-        assert text == f"{name!r} is none of the folder_of_ideas: bare, misnamed, plain, two-words, while"
+        assert text == f"{name!r} is none of the folder_of_ideas: {', '.join(NAMES)}"
         assert "\n" not in text
 
 
@@ -115,21 +137,41 @@ def test_an_unknown_policy_or_strategy_is_the_callers_mistake() -> None:
         strategies.load("per_area")
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("misnamed", "folder_of_ideas.misnamed defines neither a function nor a class of its own name"),
-        ("bare", "Bare is a class but not an attrs class"),
-    ],
-)
-def test_a_file_that_breaks_the_rules_is_our_own_mistake(ideas: ModuleType, name: str, text: str) -> None:
-    with pytest.raises(AssertionError, match=text):
-        registry.load(ideas, name, {})
+@pytest.mark.parametrize("stem", BROKEN)
+def test_a_file_that_breaks_the_convention_is_answered_in_one_line(ideas: ModuleType, stem: str) -> None:
+    """The file's path, what it has, and what it should have; not only when it is loaded."""
+    text, found = BROKEN[stem]
+    path = Path(ideas.__path__[0]) / f"{stem}.py"
+    path.write_text(text)
+    name, cls = stem.replace("_", "-"), stem.title().replace("_", "")
+    for ask in (registry.offered, registry.summary, lambda folder, name: registry.load(folder, name, {})):
+        with pytest.raises(BrokenFile) as caught:
+            ask(ideas, name)
+        assert isinstance(caught.value, VmapsimError)
+        assert str(caught.value) == (
+            f"{path}: found {found}; expected: a function `{stem}` or an attrs class `{cls}` with `__call__`"
+        )
+    assert name in registry.names(ideas)
+
+
+def test_a_field_that_nobody_fills_is_named(ideas: ModuleType) -> None:
+    """Scenarios give the parameters that the folder's `load` passes on, and no others."""
+    path = Path(ideas.__path__[0]) / "needy.py"
+    path.write_text(
+        "from attrs import frozen\n\n@frozen\nclass Needy:\n    far: int\n    def __call__(self): ...\n"
+    )
+    with pytest.raises(BrokenFile) as caught:
+        registry.load(ideas, "needy", {"depth": 1, "width": 2})
+    assert str(caught.value) == (
+        f"{path}: found a field `far` without a default; "
+        "expected: a default, or one of the parameters there are: depth, width"
+    )
+    assert registry.load(ideas, "needy", {"far": 3}).far == 3
 
 
 def test_a_summary_is_the_first_line_of_the_docstring(ideas: ModuleType) -> None:
     assert registry.summary(ideas, "plain") == "Give one."
-    assert registry.summary(ideas, "bare") == ""
+    assert registry.summary(ideas, "form") == ""
     assert registry.summary(protocol.policies, "scatter").startswith("Ask all nodes at once")
 
 

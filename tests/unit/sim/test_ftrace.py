@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -14,8 +15,7 @@ from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace, read_ftr
 SHIPPED = Path(__file__).parents[3] / "configs" / "traces" / "deb-smp4.txt.gz"
 
 ALLOC_FIELDS = (
-    "va_start: 18446683600570081280 size=8192 align=1"
-    " vstart=0xffffc90000000000 vend=0xffffe8ffffffffff failed=0"
+    "va_start: 18446683600570081280 size=8192 align=1 vstart=0xffffc90000000000 vend=0xffffe8ffffffffff failed=0"
 )
 FREE_FIELDS = "va_start=0xffffc9000025c000 nr_lazy=5 nr_lazy_max=24576"
 ALLOC = f"          <idle>-0       [000] ...1.     0.036157: alloc_vmap_area: {ALLOC_FIELDS}"
@@ -129,11 +129,11 @@ def test_heads_of_all_shapes(tmp_path: Path, head: str, task: str, pid: int, cpu
 
 def test_times_are_exact(tmp_path: Path) -> None:
     """Nanoseconds are whole numbers, also where a float would round, and for any length of fraction."""
-    times = ["9999999999.000001", "0.1", "1.123456789"]
+    times = ["999999999.000001", "0.1", "1.123456789"]
     trace = read(tmp_path, *(FREE.replace("6.686109", time) for time in times))
 
     assert [event.time_ns for event in trace.events] == [
-        9_999_999_999_000_001_000,
+        999_999_999_000_001_000,
         100_000_000,
         1_123_456_789,
     ]
@@ -144,9 +144,7 @@ def test_times_are_exact(tmp_path: Path) -> None:
 
 def test_other_events_are_counted(tmp_path: Path) -> None:
     """An unknown event is no fault, whatever it prints."""
-    lock = (
-        "            init-1       [002] .....    11.857207: busy_lock: (_raw_spin_lock+0x4/0x30) lock=0xf"
-    )
+    lock = "            init-1       [002] .....    11.857207: busy_lock: (_raw_spin_lock+0x4/0x30) lock=0xf"
     trace = read(tmp_path, MARK, ALLOC, lock, MARK, lock.partition(": (")[0] + ":")
 
     assert trace.unknown == {"tracing_mark_write": 2, "busy_lock": 2}
@@ -169,9 +167,7 @@ def test_comments_and_empty_lines_are_skipped_but_numbered(tmp_path: Path) -> No
 
 def test_lost_events_are_added_up(tmp_path: Path) -> None:
     """The kernel says how many events it lost, or only that it lost some: then at least one."""
-    trace = read(
-        tmp_path, ALLOC, "CPU:3 [LOST 123 EVENTS]", FREE, "CPU:0 [LOST 7 EVENTS]", "CPU:1 [LOST EVENTS]"
-    )
+    trace = read(tmp_path, ALLOC, "CPU:3 [LOST 123 EVENTS]", FREE, "CPU:0 [LOST 7 EVENTS]", "CPU:1 [LOST EVENTS]")
 
     assert trace.lost == 131
     assert len(trace.events) == 2
@@ -224,9 +220,18 @@ def test_a_missing_file(tmp_path: Path) -> None:
     )
 
 
-def test_a_directory(tmp_path: Path) -> None:
-    """A directory is no trace."""
-    assert "no readable file (Is a directory)" in complaint(tmp_path)
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    """A directory, a device and a FIFO are told by what they are; opening a FIFO would wait for a writer."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    for path in (tmp_path, fifo, Path("/dev/zero")):
+        assert complaint(path).startswith("found no regular file; ")
+
+
+def test_a_path_that_no_system_takes(tmp_path: Path) -> None:
+    """A NUL in a name is no reason for a traceback."""
+    assert "no readable file (embedded null byte)" in complaint(tmp_path / "a\0b")
 
 
 def test_a_path_through_a_file(tmp_path: Path) -> None:
@@ -284,9 +289,85 @@ def test_a_line_that_is_no_event(tmp_path: Path) -> None:
     path.write_text(f"{ALLOC}\n\n\x1b[2J{'x' * 100}\n")
 
     assert complaint(path) == (
-        f"line 3: found '\\x1b[2J{'x' * 53}...'; "
-        "allowed: TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: event: fields"
+        f"line 3: found '\\x1b[2J{'x' * 53}...'; allowed: TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: event: fields"
     )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_line_without_end(tmp_path: Path, packed: bool) -> None:
+    """Of 50 MB without a line break 64 KiB are read; a line of just that length is still a line."""
+    path = tmp_path / "trace.txt"
+    longest = MARK.encode() + b"x" * (64 * 1024 - len(MARK) - 1) + b"\n"
+    content = ALLOC.encode() + b"\n" + longest + b" " * 50_000_000
+    path.write_bytes(gzip.compress(content, 1) if packed else content)
+    tracemalloc.start()
+    text = complaint(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert text == "line 3: found no end of the line; allowed: 64 KiB at most"
+    assert peak < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (ALLOC.replace("=8192", "=0"), "found size=0; allowed: a multiple of 4096 above 0"),
+        (ALLOC.replace("=8192", "=8191"), "found size=8191; allowed: a multiple of 4096 above 0"),
+        (
+            ALLOC.replace("=8192", "=6000").replace("failed=0", "failed=1"),
+            "found size=6000; allowed: a multiple of 4096 above 0",
+        ),
+        (
+            ALLOC.replace("81280 ", "81281 "),
+            "found va_start: 18446683600570081281; allowed: a multiple of 4096 above 0",
+        ),
+        (ALLOC.replace("18446683600570081280", "0"), "found va_start: 0; allowed: a multiple of 4096 above 0"),
+        (
+            ALLOC.replace("18446683600570081280", str(2**64 - 2 * 4096)),
+            "found va_start: 18446744073709543424 size=8192; allowed: an area that ends at 2**64 - 4096 or below",
+        ),
+        (ALLOC.replace("align=1", "align=0"), "found align=0; allowed: a power of 2"),
+        (ALLOC.replace("align=1", "align=12288"), "found align=12288; allowed: a power of 2"),
+        (ALLOC.replace("=8192", f"={2**64}"), "found 18446744073709551616; allowed: numbers below 2**64"),
+        (PURGE.replace("=14", f"={2**64}"), "found 18446744073709551616; allowed: numbers below 2**64"),
+        (ALLOC.replace("[000]", "[4096]"), "found CPU 4096; allowed: CPUs below 4096"),
+        (
+            PURGE.replace("10.838257", "1000000000.000000"),
+            "found a time of 1000000000000000000 ns; allowed: less than 10**9 seconds",
+        ),
+        (
+            FREE.replace("25c000", "25c001"),
+            "found va_start=0xffffc9000025c001; allowed: a multiple of 4096 above 0 and below 2**64 - 4096",
+        ),
+        (
+            FREE.replace("ffffc9000025c000", "0"),
+            "found va_start=0x0; allowed: a multiple of 4096 above 0 and below 2**64 - 4096",
+        ),
+        (
+            FREE.replace("ffffc9000025c000", "fffffffffffff000"),
+            "found va_start=0xfffffffffffff000; allowed: a multiple of 4096 above 0 and below 2**64 - 4096",
+        ),
+    ],
+)
+def test_values_that_no_kernel_prints(tmp_path: Path, line: str, text: str) -> None:
+    """The text of a kernel, but not its numbers: the line, what it says, and what could be."""
+    path = tmp_path / "trace.txt"
+    path.write_text(f"{ALLOC}\n{line}\n")
+
+    assert complaint(path) == f"line 2: {text}"
+
+
+def test_values_at_the_borders(tmp_path: Path) -> None:
+    """The highest area, CPU and time, and the address of a failed allocation, which is an error's number."""
+    highest = ALLOC.replace("18446683600570081280", str(2**64 - 3 * 4096))
+    failed = ALLOC.replace("18446683600570081280", str(2**64 - 12)).replace("failed=0", "failed=1")
+    late = FREE.replace("[003]", "[4095]").replace("6.686109", "999999999.999999")
+    lowest = FREE.replace("ffffc9000025c000", "1000")
+    trace = read(tmp_path, highest, failed, late, lowest, PURGE.replace("=14", f"={2**64 - 1}"))
+
+    assert [event.line for event in trace.events] == [1, 2, 3, 4, 5]
+    assert trace.cpus == 4096
 
 
 @pytest.mark.parametrize("time", ["1", "1.", ".5", "1e3", "-1.0", "1.0000000001", "9" * 5000 + ".0"])
@@ -329,8 +410,7 @@ def test_a_trace_without_vmalloc_events(tmp_path: Path) -> None:
     path = tmp_path / "trace.txt"
     path.write_text(f"# tracer: nop\n{MARK}\n")
     assert complaint(path) == (
-        "no vmalloc events: found tracing_mark_write; "
-        "allowed: a trace with some: record with trace_event=vmalloc:*"
+        "no vmalloc events: found tracing_mark_write; allowed: a trace with some: record with trace_event=vmalloc:*"
     )
 
     path.write_text("")

@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from protocol.area import VMALLOC_START, VmapArea, ZoneLayout
+from protocol.area import PAGE_SIZE, VMALLOC_START, VmapArea, ZoneLayout
+from sim.errors import BadInput
 from sim.scenario.model import Batch, Lookup, Machine, Scenario, Space, TraceUse, Workload
 from sim.simulation import simulate
 from sim.traces.dependencies import Dependencies, Step
 from sim.traces.ftrace import AllocEvent, FreeEvent, Trace, TraceEvent, read_ftrace
-from sim.workloads.trace import unroll
+from sim.workloads.trace import trace, unroll
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 DEB_SMP4 = "traces/deb-smp4.txt.gz"
-PAGE = 4096
+LINE = "init-1 [000] ..... {seconds}.0: {event}\n"
+ALLOC = "alloc_vmap_area: va_start: {start} size=8192 align=1 vstart=0x0 vend=0x0 failed={failed}"
+FREE = "free_vmap_area_noflush: va_start={start:#x} nr_lazy=0 nr_lazy_max=0"
+PURGE = "purge_vmap_area_lazy: start=0x0 end=0x0 num_purged=0"
 
 
 def scenario(**use: object) -> Scenario:
@@ -22,12 +26,12 @@ def scenario(**use: object) -> Scenario:
 
 
 def alloc(cpu: int, page: int, pages: int, at_ns: int = 0, *, failed: bool = False) -> AllocEvent:
-    start = VMALLOC_START + page * PAGE
-    return AllocEvent(1, cpu, "task", 1, at_ns, start, pages * PAGE, 1, 0, 0, failed)
+    start = VMALLOC_START + page * PAGE_SIZE
+    return AllocEvent(1, cpu, "task", 1, at_ns, start, pages * PAGE_SIZE, 1, 0, 0, failed)
 
 
 def free(cpu: int, page: int, at_ns: int = 0) -> FreeEvent:
-    return FreeEvent(1, cpu, "task", 1, at_ns, VMALLOC_START + page * PAGE, 0, 0)
+    return FreeEvent(1, cpu, "task", 1, at_ns, VMALLOC_START + page * PAGE_SIZE, 0, 0)
 
 
 def steps_of(*events: TraceEvent, **use: object) -> tuple[list[tuple[int, str, int, list[int]]], dict[str, int]]:
@@ -35,7 +39,7 @@ def steps_of(*events: TraceEvent, **use: object) -> tuple[list[tuple[int, str, i
     steps, facts = unroll(Trace(list(events)), scenario(**{"lookups": 0.0, **use}))
     number = {step: index for index, step in enumerate(steps)}
     return [
-        (step.cpu, step.operation, (step.addr - VMALLOC_START) // PAGE, sorted(number[s] for s in step.after))
+        (step.cpu, step.operation, (step.addr - VMALLOC_START) // PAGE_SIZE, sorted(number[s] for s in step.after))
         for step in steps
     ], facts
 
@@ -79,13 +83,13 @@ def test_lookups_follow_allocations_by_the_stated_share() -> None:
     steps, facts = unroll(Trace(list(events)), scenario(lookups=2.5, interior=1.0))
     assert 950 <= facts["lookups"] <= 1050
     assert Counter(step.operation for step in steps) == {"alloc": 400, "find_interior": facts["lookups"]}
-    assert all(step.addr % PAGE == 0 and step.area.va_start < step.addr < step.area.va_end
+    assert all(step.addr % PAGE_SIZE == 0 and step.area.va_start < step.addr < step.area.va_end
                for step in steps if step.operation == "find_interior")  # fmt: skip
 
 
 def test_lookups_come_after_the_allocation_and_before_the_free() -> None:
     """CPU 1 and 2 look up what CPU 0 allocated, CPU 1 twice; CPU 0's free waits for the last of each."""
-    area = VmapArea(PAGE, 3 * PAGE)
+    area = VmapArea(PAGE_SIZE, 3 * PAGE_SIZE)
     dependencies = Dependencies()
     allocated, first, second, third, freed = (
         Step(cpu, operation, area, area.va_start, 0)
@@ -144,6 +148,45 @@ def test_a_real_trace_ends_with_its_live_areas_whatever_the_strategy(strategy: s
     assert list(outcome.recorder.history.areas()) == [live[start] for start in sorted(live)]
     assert sum(node.areas for node in outcome.nodes) == len(live) == 134
     assert outcome.batches.areas == outcome.facts["allocations"] == 16_256
+
+
+def replayed(tmp_path: Path, *events: str, space: Space | None = None, **use: object) -> Scenario:
+    """Write a trace whose times go backwards, a second per event, and a scenario that replays it."""
+    lines = [LINE.format(seconds=len(events) - number, event=event) for number, event in enumerate(events)]
+    (tmp_path / "trace.txt").write_text("".join(lines))
+    workload = Workload(kind="trace", file="trace.txt", trace=TraceUse(**use))  # type: ignore[arg-type]
+    return Scenario(space=space or Space(), workload=workload)
+
+
+def test_a_trace_with_nothing_to_replay_is_refused(tmp_path: Path) -> None:
+    """One line counts what there is instead of an allocation."""
+    failed = ALLOC.format(start=2**64 - 12, failed=1)
+    events = [failed, FREE.format(start=VMALLOC_START), PURGE, failed, PURGE, PURGE]
+    with pytest.raises(BadInput) as caught:
+        trace(replayed(tmp_path, *events), tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'trace.txt'}: nothing to replay: "
+        "found 2 failed allocations, 1 frees of unknown areas, 3 purges; "
+        "allowed: at least one successful alloc_vmap_area"
+    )
+
+
+def test_pages_are_those_of_the_traced_kernels(tmp_path: Path) -> None:
+    """A trace's addresses are multiples of 4096; nodes of other pages would be another machine."""
+    use = replayed(tmp_path, ALLOC.format(start=VMALLOC_START, failed=0), space=Space(page_size=8192))
+    with pytest.raises(BadInput, match=r"^space\.page_size: found 8192; allowed: 4096: traces are of kernels"):
+        trace(use, tmp_path)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_the_borders_of_the_address_space_can_be_replayed(tmp_path: Path, batched: bool) -> None:
+    """What the reader lets through finds its range free, the lowest and the highest, though time goes back."""
+    starts = [PAGE_SIZE, 2**64 - 3 * PAGE_SIZE]
+    events = [ALLOC.format(start=start, failed=0) for start in starts]
+    again = [FREE.format(start=starts[1]), events[1]]
+    outcome = simulate(replayed(tmp_path, *events, *again, batched=batched, times="recorded"), tmp_path)
+    assert outcome.ok
+    assert [area.va_start for area in outcome.recorder.history.areas()] == starts
 
 
 def test_recorded_times_are_kept() -> None:
