@@ -71,7 +71,7 @@ class Client:
         """
         port = self.port
         begin_ns = port.now_ns
-        area = await self.take(size, align, vstart, vend)
+        area = await self._take(size, align, vstart, vend)
         if area is not None:
             await self.router.insert(port, area, None)
         port.complete("alloc", begin_ns, vstart, area)
@@ -81,7 +81,7 @@ class Client:
         """Take a range out of the free space only; a batch will insert it. None if there is no room."""
         port = self.port
         begin_ns = port.now_ns
-        area = await self.take(size, align, vstart, vend)
+        area = await self._take(size, align, vstart, vend)
         port.complete("reserve", begin_ns, vstart, None)
         return area
 
@@ -108,7 +108,7 @@ class Client:
         """Wait until `signal` is set; recorded nowhere."""
         return self.port.wait(signal)
 
-    async def take(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
+    async def _take(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
         """Ask the free space for a range, within some other operation."""
         reply = await self.port.call(FREE_SPACE, Allocate(size, align, vstart, vend))
         if isinstance(reply, Allocated):

@@ -1,9 +1,9 @@
 """The live world: the same actors over trio memory channels, on the wall clock.
 
 Each server has a bounded channel of requests and each client a channel of replies: a full inbox makes its
-senders wait (backpressure). Time is `time.perf_counter_ns()`. A machine serves one request at a time, so its lock is
-held exactly while it does. A request waits for the lock, from its sending until the machine takes it up, if another
-was still to be served when it was sent; the rest of its latency but for the machine's call is transfer.
+senders wait (backpressure). Time is `time.perf_counter_ns()`. A machine serves one request at a time, so its lock
+is held exactly while it does. A request waits for the lock, from its sending until the machine takes it up, if
+another was still to be served when it was sent; the rest of its latency but for the machine's call is transfer.
 
 Nothing here is deterministic but the outcome of workloads whose clients own their areas.
 """

@@ -69,7 +69,7 @@ def unroll(recorded: Trace, scenario: Scenario) -> tuple[list[Step], dict[str, i
     """Make steps of a trace, with lookups added, and say in numbers what became of its events.
 
     Frees of areas that the trace never allocated are left out; an allocation over areas that are still
-    there frees them first (their free was lost, or is printed later).
+    there frees them first: their free was lost, or is printed later, and is then taken for the new occupant's.
     """
     layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
     unrolling = _Unrolling(layout, scenario.workload.trace, stream(scenario.seed, "trace/lookups"))
