@@ -15,7 +15,7 @@ clients' is needed, so the same judge serves virtual time, threads and machines.
 which they ended. A verdict that an operation still under way could change is put off until none can.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -80,16 +80,12 @@ class Life:
             times -= window[0] <= end_ns
         return times > 0
 
-    def settle(self, horizon_ns: int) -> None:
-        """Turn the windows that ended before `horizon_ns` into balance."""
-        if self.inserted:
-            recent = tuple([window for window in self.inserted if window[1] >= horizon_ns])
-            self.there += len(self.inserted) - len(recent)
-            self.inserted = recent
-        if self.removed:
-            recent = tuple([window for window in self.removed if window[1] >= horizon_ns])
-            self.there -= len(self.removed) - len(recent)
-            self.removed = recent
+    def settle(self, window: Window) -> None:
+        """Turn a window, this very one, that no judgement will look at any more into balance."""
+        inserted = tuple([other for other in self.inserted if other is not window])
+        removed = tuple([other for other in self.removed if other is not window])
+        self.there += len(self.inserted) - len(inserted) - len(self.removed) + len(removed)
+        self.inserted, self.removed = inserted, removed
 
 
 class History:
@@ -100,7 +96,7 @@ class History:
         self.exceptions = 0
         self.first_exception: str | None = None
         self._lives: dict[Key, Life] = {}
-        self._unsettled: dict[Key, Life] = {}
+        self._unsettled: deque[tuple[Window, Life]] = deque()
         self._doubtful: list[Completed] = []
         self._surroundings: Surroundings | None = None
         self._last_end_ns = dict.fromkeys(cpus, 0)
@@ -154,16 +150,14 @@ class History:
     # -- what happened to areas -----------------------------------------------------------------
 
     def _insert(self, operation: Completed) -> None:
-        cpu, begin_ns, end_ns, answer = operation[1], operation[2], operation[3], operation[8]
-        window = (begin_ns, end_ns, cpu)
-        if type(answer) is VmapArea:
-            life = self._changing(answer)
+        answer = operation[8]
+        if answer is None:
+            return
+        for area in answer if isinstance(answer, tuple) else (answer,):
+            window = (operation[2], operation[3], operation[1])
+            life = self._life_of(area)
             life.inserted = (*life.inserted, window)
-        elif answer is not None:
-            assert isinstance(answer, tuple)
-            for area in answer:
-                life = self._changing(area)
-                life.inserted = (*life.inserted, window)
+            self._unsettled.append((window, life))
 
     def _remove(self, operation: Completed) -> None:
         answer = operation[8]
@@ -171,8 +165,10 @@ class History:
             self._judge_miss(operation)
             return
         self._judge_hit(operation)
-        life = self._changing(answer)
-        life.removed = (*life.removed, _window(operation))
+        window = (operation[2], operation[3], operation[1])
+        life = self._life_of(answer)
+        life.removed = (*life.removed, window)
+        self._unsettled.append((window, life))
 
     def _life_of(self, area: VmapArea) -> Life:
         key = (area.va_start, area.va_end)
@@ -181,11 +177,6 @@ class History:
             life = self._lives[key] = Life(area)
             if self._surroundings is not None:
                 self._surroundings.add(area)
-        return life
-
-    def _changing(self, area: VmapArea) -> Life:
-        life = self._life_of(area)
-        self._unsettled[area.va_start, area.va_end] = life
         return life
 
     # -- what was answered ----------------------------------------------------------------------
@@ -226,10 +217,12 @@ class History:
         for operation in due:
             self._judge_at_last(operation)
         horizon_ns = min([oldest_ns, *(operation[2] for operation in self._doubtful)])
-        for key, life in list(self._unsettled.items()):
-            life.settle(horizon_ns)
+        unsettled = self._unsettled
+        while unsettled and unsettled[0][0][1] < horizon_ns:
+            window, life = unsettled.popleft()
+            life.settle(window)
             if not (life.inserted or life.removed):
-                self._close(key, life)
+                self._close(life)
 
     def _judge_at_last(self, operation: Completed) -> None:
         area = operation[8]
@@ -237,19 +230,26 @@ class History:
             if not self._hit_can_be_true(operation):
                 self._object(operation, f"gave {area}, which was not there")
                 if operation[0] in REMOVING:
-                    life = self._changing(area)
-                    life.removed = tuple(window for window in life.removed if window != _window(operation))
+                    self._take_back_removal(operation)
         elif (missed := self._missed(operation)) is not None:
             self._object(operation, f"found nothing, but {missed} was there all the time")
 
-    def _close(self, key: Key, life: Life) -> None:
+    def _take_back_removal(self, operation: Completed) -> None:
+        """Let a removal of what was not there not have been: it has been objected to."""
+        area = operation[8]
+        assert isinstance(area, VmapArea)
+        life = self._lives[area.va_start, area.va_end]
+        window = (operation[2], operation[3], operation[1])
+        life.removed = tuple(other for other in life.removed if other != window)
+
+    def _close(self, life: Life) -> None:
         """Note that nothing about an area is open any more."""
-        del self._unsettled[key]
         if life.there not in (0, 1):
             often = "inserted where it was" if life.there > 1 else "removed more often than inserted"
             self._except(f"{life.area} was {often}")
             life.there = max(0, min(1, life.there))
-        if not life.there:
+        key = (life.area.va_start, life.area.va_end)
+        if not life.there and self._lives.get(key) is life:
             del self._lives[key]
             if self._surroundings is not None:
                 self._surroundings.remove(life.area)
@@ -262,10 +262,6 @@ class History:
         self.exceptions += 1
         if self.first_exception is None:
             self.first_exception = text
-
-
-def _window(operation: Completed) -> Window:
-    return operation[2], operation[3], operation[1]
 
 
 def _certainly_before(window: Window, begin_ns: int, cpu: int) -> bool:

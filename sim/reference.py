@@ -11,18 +11,22 @@ from typing import Any
 from attrs import NOTHING, Attribute, fields, has
 
 from sim.catalogue import CATALOGUES
-from sim.results import write_text
+from sim.results import write_files
 from sim.scenario.kernels import KERNELS
 from sim.scenario.model import Allowed, Scenario
 
 SCENARIO_HEAD = """# Scenario
 
-TOML. Unknown keys, wrong types and impossible values are refused, with the key's name. A value after
-`--set TABLE.KEY=` is read as TOML, and as a string where it is none. A relative `file` is looked up beside
-the scenario.
+TOML. Unknown keys, wrong types and impossible values are refused, with the key's name. A relative `file` is
+looked up beside the scenario.
+
+A value after `--set TABLE.KEY=` is read as TOML, and as a string where it is none or the key wants a string
+(`--set space.kernel=6.10`). A table given as a value changes the keys in it and leaves the others of the table
+as they are (`--set workload={operations=10}`).
 
 `[[variant]]` tables, each with a `name` and a table `set`, make several scenarios of one file; each runs
-with the same seed into `OUT/NAME/`. `--set` and `--seed` change what all of them start from.
+with the same seed into `OUT/NAME/`. `--set` and `--seed` change what all of them start from; a key that every
+variant sets itself is refused there.
 """
 
 KERNELS_HEAD = """# Kernels
@@ -110,8 +114,7 @@ def _words(attribute: "Attribute[Any]") -> str:
 
 def main(folder: Path) -> None:
     """Write the pages into `folder`."""
-    for name, page in PAGES.items():
-        write_text(folder / name, page())
+    write_files(folder, {name: page() for name, page in PAGES.items()})
 
 
 if __name__ == "__main__":

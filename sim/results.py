@@ -7,14 +7,15 @@ is the same for the same scenario, seed and trace, byte for byte, in the virtual
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sim.checks import Verdict
 from sim.errors import BadInput
 from sim.metrics.latency import Latency
-from sim.scenario.file import unstructure
+from sim.scenario.file import RESULT_FILES, unstructure
 from sim.simulation import Outcome
 
 SCHEMA = 1
@@ -73,35 +74,61 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
     return results
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises `BadInput` when it cannot be written."""
+def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files whole or not at all: none takes its name before all are on the disk. Raises `BadInput`."""
+    ready: dict[Path, Path] = {}
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
+        for name, text in texts.items():
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+            ready[folder / name] = Path(temporary)
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            Path(temporary).chmod(0o644)
+        for path, file_made in ready.items():
+            file_made.replace(path)
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(folder, error) from None
+    finally:
+        for file_made in ready.values():
+            file_made.unlink(missing_ok=True)
 
 
-def prepare_folder(path: Path) -> None:
-    """Make a folder for results, and make sure that files can be written there. Raises `BadInput`."""
+@contextmanager
+def prepared(folders: Sequence[Path]) -> Iterator[None]:
+    """Have folders that results can be written to while the body makes them. Raises `BadInput`.
+
+    When the body fails, the folders that were made for it and are still empty are removed again.
+    """
+    made: list[Path] = []
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        for folder in folders:
+            _prepare(folder, made)
+        yield
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _prepare(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those it is in, noting what was made; see that files can be written there."""
+    try:
+        for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+            path.mkdir(exist_ok=True)
+            made.append(path)
+        with tempfile.TemporaryFile(dir=folder):
             pass
+        for path in (folder / name for name in RESULT_FILES):
+            if path.is_dir():
+                raise BadInput(str(path), "a directory", "a place for a file")
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(folder, error) from None
 
 
-def cannot_write(path: Path, error: OSError) -> BadInput:
-    """Give the one line that says that `path` cannot be written."""
-    return BadInput(str(path), (error.strerror or str(error)).lower(), "a place that can be written")
+def cannot_write(folder: Path, error: OSError) -> BadInput:
+    """Give the one line that says that `folder` cannot be written."""
+    return BadInput(str(folder), (error.strerror or str(error)).lower(), "a place that can be written")
 
 
 def to_json(results: Mapping[str, Any]) -> str:

@@ -1,29 +1,54 @@
 """The screen after a run: one table of operations, one of locks, or variants side by side.
 
 Times are nanoseconds. Everything here is computed from results (`sim.results`), so that whoever has a
-results.json can make the same tables.
+results.json can make the same tables. No figure is ever cut: where the console is too narrow for a table,
+the columns marked to be dropped are left out, or the variants stand below instead of beside each other.
+Names and titles are printed as they are, never read as markup.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from textwrap import wrap
 from typing import Any, TypeAlias
 
+from attrs import frozen
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 Results: TypeAlias = Mapping[str, Any]
 
+GAP = 2
+"""Blanks between columns."""
+
+NAME_WIDTH = 20
+"""Names wider than this go on in the next line where a table would not fit otherwise."""
+
+BATCH_NOTE = (
+    "find: at an area's start, remove: free or unlink, both of all CPUs meanwhile; "
+    "handoffs: times a busy lock changed CPUs"
+)
+
+
+@frozen
+class _Column:
+    """A column of figures: its heading, and its text for a row."""
+
+    heading: str
+    cell: Callable[[Any], str]
+    drop: int = 0
+    """Where there is no room the column with the highest number goes first; those with 0 stay."""
+
 
 def show_run(console: Console, title: str, results: Results, where: str) -> None:
     """Print what one run found."""
     console.print(Text(title, style="bold"))
-    console.print(_operations(results))
-    console.print(_locks(results))
+    _show_table(console, "Latency (ns)", "operation", _OPERATIONS, results["latency"])
+    _show_locks(console, results["locks"])
     if "batches" in results:
         batches = results["batches"]
-        console.print(
-            f"Batches: {batches['strategy']}, {batches['areas']:,} areas in {batches['sessions']:,} lock sessions"
-        )
+        areas, sessions = count_of(batches["areas"], "area"), count_of(batches["sessions"], "lock session")
+        console.print(Text(f"Batches: {batches['strategy']}, {areas} in {sessions}"))
     _ending(console, {"": results}, where)
 
 
@@ -40,12 +65,18 @@ def show_variants(
     batches = _select(variants, varied, "batch.")
     rest = {name: variants[name] for name in variants if name not in lookups and name not in batches}
     if lookups:
-        console.print(_lookups_by_nodes_asked(lookups))
+        _show_lookups(console, {name: results["groups"]["lookups"] for name, results in lookups.items()})
     if batches:
-        console.print(_batches(batches))
+        _show_table(console, "Batch insertion by strategy (ns)", "variant", _BATCHES, batches)
+        console.print(Text(BATCH_NOTE))
     if rest:
-        console.print(_side_by_side(rest))
+        _show_table(console, "Variants (ns)", "variant", _VARIANTS, rest)
     _ending(console, variants, where)
+
+
+def count_of(number: int, thing: str) -> str:
+    """Give a number of things in words: "1 node", "2 nodes"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _select(variants: Mapping[str, Results], varied: Mapping[str, Sequence[str]], table: str) -> dict[str, Results]:
@@ -54,118 +85,161 @@ def _select(variants: Mapping[str, Results], varied: Mapping[str, Sequence[str]]
     }
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-    return table
+# -- tables that fit ------------------------------------------------------------------------------
 
 
-def _operations(results: Results) -> Table:
-    table = _table(
-        "Latency (ns)",
-        *("operation", "count", "mean", "p50", "p99", "p99.9", "max"),
-        *("mean\nqueue", "mean\nservice", "nodes\nasked"),
+def _show_table(
+    console: Console, title: str, names: str, columns: Sequence[_Column], rows: Mapping[str, Any]
+) -> None:
+    """Print a table of as many columns as there is room for."""
+    columns = list(columns)
+    while _width(names, columns, rows) > console.width and any(column.drop for column in columns):
+        columns.remove(max(columns, key=lambda column: column.drop))
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column(Text(names), overflow="fold")
+    for column in columns:
+        table.add_column(Text(column.heading), justify="right", no_wrap=True)
+    for name, row in rows.items():
+        style = "bold" if name == "all" else ""
+        table.add_row(Text(name), *(Text(column.cell(row)) for column in columns), style=style)
+    console.print(Text(title, style="italic"))
+    console.print(table)
+
+
+def _width(names: str, columns: Sequence[_Column], rows: Mapping[str, Any]) -> int:
+    """Give the columns of the screen that a table needs."""
+    name_width = min(NAME_WIDTH, max(map(cell_len, rows)))
+    texts = ([*column.heading.split("\n"), *map(column.cell, rows.values())] for column in columns)
+    return max(name_width, *map(cell_len, names.split("\n"))) + sum(
+        GAP + max(map(cell_len, text)) for text in texts
     )
-    for name, latency in results["latency"].items():
-        parts = latency["parts_ns"]
-        asked = sum(int(probes) * count for probes, count in latency["probes"].items())
-        table.add_row(
-            name,
-            f"{latency['count']:,}",
-            _mean(latency["mean_ns"]),
-            *(f"{latency[key]:,}" for key in ("p50_ns", "p99_ns", "p999_ns", "max_ns")),
-            *(_mean(parts[key]) for key in ("queue", "service")),
-            f"{asked / max(1, latency['count']):.2f}",
-        )
-    return table
+
+
+def _number(key: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda figures: f"{figures[key]:,}"
 
 
 def _mean(ns: float) -> str:
     return f"{ns:,.1f}" if ns < 10_000 else f"{ns:,.0f}"
 
 
-def _locks(results: Results, most: int = 10) -> Table:
-    locks = sorted(results["locks"], key=lambda lock: -int(lock["wait_ns"]))
+# -- one run --------------------------------------------------------------------------------------
+
+
+def _mean_asked(latency: Mapping[str, Any]) -> str:
+    asked = sum(int(probes) * count for probes, count in latency["probes"].items())
+    return f"{asked / max(1, latency['count']):.2f}"
+
+
+_OPERATIONS = (
+    _Column("count", _number("count")),
+    _Column("mean", lambda latency: _mean(latency["mean_ns"])),
+    _Column("p50", _number("p50_ns"), drop=6),
+    _Column("p99", _number("p99_ns"), drop=1),
+    _Column("p99.9", _number("p999_ns"), drop=5),
+    _Column("max", _number("max_ns"), drop=2),
+    _Column("mean\nqueue", lambda latency: _mean(latency["parts_ns"]["queue"]), drop=3),
+    _Column("mean\nservice", lambda latency: _mean(latency["parts_ns"]["service"]), drop=4),
+    _Column("nodes\nasked", _mean_asked),
+)
+
+_LOCKS = (
+    _Column("acquisitions", _number("acquisitions")),
+    _Column("contended", lambda lock: f"{lock['contended'] / max(1, lock['acquisitions']):.1%}"),
+    _Column("handoffs", _number("handoffs"), drop=3),
+    _Column("mean hold", lambda lock: _mean(lock["hold_ns"] / max(1, lock["acquisitions"])), drop=2),
+    _Column("mean wait", lambda lock: _mean(lock["wait_ns"] / max(1, lock["acquisitions"]))),
+    _Column("max wait", _number("wait_max_ns"), drop=1),
+)
+
+
+def _show_locks(console: Console, locks: Sequence[Mapping[str, Any]], most: int = 10) -> None:
+    waited_for = sorted(locks, key=lambda lock: -int(lock["wait_ns"]))[:most]
     title = "Locks" if len(locks) <= most else f"Locks: the {most} most waited for, of {len(locks)}"
-    table = _table(title, "lock", "acquisitions", "contended", "handoffs", "mean hold", "mean wait", "max wait")
-    for lock in locks[:most]:
-        count = max(1, lock["acquisitions"])
-        table.add_row(
-            lock["name"],
-            f"{lock['acquisitions']:,}",
-            f"{lock['contended'] / count:.1%}",
-            f"{lock['handoffs']:,}",
-            _mean(lock["hold_ns"] / count),
-            _mean(lock["wait_ns"] / count),
-            f"{lock['wait_max_ns']:,}",
-        )
-    return table
+    _show_table(console, title, "lock", _LOCKS, {lock["name"]: lock for lock in waited_for})
 
 
-def _lookups_by_nodes_asked(variants: Mapping[str, Results]) -> Table:
-    columns = [f"{name}\n{what}" for name in variants for what in ("lookups", "mean", "p99")]
-    table = _table("Lookup latency by number of nodes asked (ns)", "nodes\nasked", *columns)
-    lookups = [results["groups"]["lookups"] for results in variants.values()]
-    for asked in sorted({int(asked) for group in lookups for asked in group["by_probes"]}):
-        figures = [group["by_probes"].get(str(asked)) for group in lookups]
-        table.add_row(str(asked), *(cell for figure in figures for cell in _figures(figure)))
-    table.add_row("all", *(cell for group in lookups for cell in _figures(group)), style="bold")
-    return table
+# -- variants -------------------------------------------------------------------------------------
 
 
-def _figures(figures: Mapping[str, Any] | None) -> tuple[str, str, str]:
-    if figures is None:
-        return "-", "-", "-"
-    return f"{figures['count']:,}", _mean(figures["mean_ns"]), f"{figures['p99_ns']:,}"
+def _show_lookups(console: Console, groups: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print what lookups cost by nodes asked: variants beside each other, as many as there is room for."""
+    counts = sorted({int(asked) for group in groups.values() for asked in group["by_probes"]})
+    rows = {
+        **{
+            str(asked): {name: group["by_probes"].get(str(asked)) for name, group in groups.items()}
+            for asked in counts
+        },
+        "all": groups,
+    }
+    names, heading = list(groups), "nodes\nasked"
+    while names:
+        beside = len(names)
+        while beside > 1 and _width(heading, _lookup_columns(names[:beside]), rows) > console.width:
+            beside -= 1
+        columns = _lookup_columns(names[:beside])
+        _show_table(console, "Lookup latency by number of nodes asked (ns)", heading, columns, rows)
+        names = names[beside:]
 
 
-def _batches(variants: Mapping[str, Results]) -> Table:
-    """Show what the strategies gain for batches, and what others feel: finds of one node, and removals."""
-    table = _table(
-        "Batch insertion by strategy (ns)",
-        *("variant", "batches", "areas", "lock\nsessions", "handoffs", "batch\nmean", "batch\np99"),
-        *("find\np99", "find\np99.9", "remove\np99", "remove\np99.9"),
-    )
-    for name, results in variants.items():
+def _lookup_columns(names: Sequence[str]) -> list[_Column]:
+    return [
+        _Column("\n".join([*wrap(name, 10), what]), _figure_of(key, name))
+        for name in names
+        for what, key in (("lookups", "count"), ("mean", "mean_ns"), ("p99", "p99_ns"))
+    ]
+
+
+def _figure_of(key: str, name: str) -> Callable[[Mapping[str, Any]], str]:
+    """Give the text of a figure in a row's entry `name`; "-" where there is none."""
+
+    def text(row: Mapping[str, Any]) -> str:
+        figures = row.get(name)
+        if figures is None:
+            return "-"
+        return _mean(figures[key]) if key == "mean_ns" else f"{figures[key]:,}"
+
+    return text
+
+
+def _latency_of(key: str, *operations: str) -> Callable[[Results], str]:
+    """Give the text of a figure of the first of `operations` that a run has."""
+
+    def text(results: Results) -> str:
         latency = results["latency"]
-        batch = latency.get("insert_batch")
-        remove = latency.get("free") or latency.get("unlink")
-        handoffs = sum(lock["handoffs"] for lock in results["locks"] if lock["name"].startswith("busy/"))
-        table.add_row(
-            name,
-            _number(batch, "count"),
-            f"{results['batches']['areas']:,}" if batch else "-",
-            f"{results['batches']['sessions']:,}" if batch else "-",
-            f"{handoffs:,}",
-            _number(batch, "mean_ns"),
-            _number(batch, "p99_ns"),
-            _number(latency.get("find"), "p99_ns"),
-            _number(latency.get("find"), "p999_ns"),
-            _number(remove, "p99_ns"),
-            _number(remove, "p999_ns"),
-        )
-    return table
+        operation = next((name for name in operations if name in latency), "")
+        return _figure_of(key, operation)(latency)
+
+    return text
 
 
-def _number(figures: Mapping[str, Any] | None, key: str) -> str:
-    if figures is None:
-        return "-"
-    return _mean(figures[key]) if key == "mean_ns" else f"{figures[key]:,}"
+def _handoffs(results: Results) -> str:
+    return f"{sum(lock['handoffs'] for lock in results['locks'] if lock['name'].startswith('busy/')):,}"
 
 
-def _side_by_side(variants: Mapping[str, Results]) -> Table:
-    table = _table("Variants (ns)", "variant", "operations", "virtual time", "mean", "p50", "p99", "p99.9", "max")
-    for name, results in variants.items():
-        latency = results["latency"]["all"]
-        table.add_row(
-            name,
-            f"{results['operations']:,}",
-            f"{results['virtual_ns']:,}",
-            _mean(latency["mean_ns"]),
-            *(f"{latency[key]:,}" for key in ("p50_ns", "p99_ns", "p999_ns", "max_ns")),
-        )
-    return table
+_BATCHES = (
+    _Column("batches", _latency_of("count", "insert_batch"), drop=2),
+    _Column("areas", _figure_of("areas", "batches"), drop=6),
+    _Column("lock\nsessions", _figure_of("sessions", "batches"), drop=1),
+    _Column("handoffs", _handoffs, drop=3),
+    _Column("batch\nmean", _latency_of("mean_ns", "insert_batch")),
+    _Column("batch\np99", _latency_of("p99_ns", "insert_batch")),
+    _Column("find\np99", _latency_of("p99_ns", "find")),
+    _Column("find\np99.9", _latency_of("p999_ns", "find"), drop=5),
+    _Column("remove\np99", _latency_of("p99_ns", "free", "unlink")),
+    _Column("remove\np99.9", _latency_of("p999_ns", "free", "unlink"), drop=4),
+)
+"""What the strategies gain for batches, and what others feel: finds of one node, and removals."""
+
+_VARIANTS = (
+    _Column("operations", _number("operations"), drop=2),
+    _Column("virtual time", _number("virtual_ns"), drop=1),
+    _Column("mean", _latency_of("mean_ns", "all")),
+    _Column("p50", _latency_of("p50_ns", "all"), drop=5),
+    _Column("p99", _latency_of("p99_ns", "all")),
+    _Column("p99.9", _latency_of("p999_ns", "all"), drop=4),
+    _Column("max", _latency_of("max_ns", "all"), drop=3),
+)
 
 
 def _ending(console: Console, variants: Mapping[str, Results], where: str) -> None:
@@ -181,8 +255,10 @@ def _ending(console: Console, variants: Mapping[str, Results], where: str) -> No
         console.print(Text(f"checks: all hold ({names})", style="green"))
     for name, check, verdict in failed:
         variant = f"{name}: " if name else ""
-        text = f"check failed: {variant}{check}, {verdict['count']:,} exceptions; first: {verdict['first']}"
+        exceptions = count_of(verdict["count"], "exception")
+        text = f"check failed: {variant}{check}, {exceptions}; first: {verdict['first']}"
         console.print(Text(text, style="red"))
     operations = sum(results["operations"] for results in variants.values())
     wall_s = sum(results["wall_s"] for results in variants.values())
-    console.print(f"{operations:,} operations in {wall_s:.2f} s ({operations / wall_s:,.0f}/s); {where}")
+    rate = f"{operations / max(wall_s, 1e-6):,.0f}/s"
+    console.print(Text(f"{count_of(operations, 'operation')} in {wall_s:.2f} s ({rate}); {where}"), soft_wrap=True)

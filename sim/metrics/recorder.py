@@ -10,10 +10,11 @@ list was cut into chunks, and holds no wall time in virtual time.
 """
 
 import hashlib
+import sys
+from array import array
 from collections.abc import Sequence
 from operator import sub
 
-import msgpack
 from attrs import astuple
 
 from actors.lock import FifoLock
@@ -36,9 +37,7 @@ class Recorder:
         self.operations = 0
         """Operations folded so far."""
         self._completed: list[Completed] = []
-        self._operations_hash = hashlib.sha256()
-        self._answers_hash = hashlib.sha256()
-        self._batches_hash = hashlib.sha256()
+        self._hashes = [hashlib.sha256() for _ in range(8)]
 
     @property
     def locks(self) -> list[FifoLock]:
@@ -60,7 +59,7 @@ class Recorder:
         if completed:
             names, cpus, begins, ends, probes, queues, services, addrs, answers = zip(*completed, strict=True)
             self.latencies.fold(zip(names, probes, map(sub, ends, begins), queues, services, strict=True))
-            self._hash(list(zip(names, cpus, begins, ends, probes, addrs, strict=True)), answers)
+            self._hash(names, (cpus, begins, ends, probes, addrs), answers)
             self.history.extend(completed)
             self.operations += len(completed)
             completed.clear()
@@ -69,9 +68,8 @@ class Recorder:
         """Give "sha256:…" over the ordered event log; fold first."""
         locks = [" ".join(str(value) for value in astuple(lock)) for lock in self.locks]
         whole = hashlib.sha256("\n".join(locks).encode())
-        whole.update(self._operations_hash.digest())
-        whole.update(self._answers_hash.digest())
-        whole.update(self._batches_hash.digest())
+        for column_hash in self._hashes:
+            whole.update(column_hash.digest())
         return f"sha256:{whole.hexdigest()}"
 
     def lock(self, name: str) -> FifoLock:
@@ -80,19 +78,21 @@ class Recorder:
             self._locks[name] = FifoLock(name)
         return self._locks[name]
 
-    def _hash(self, rows: Sequence[object], answers: Sequence[Answer]) -> None:
-        """Hash what is the same for every way of cutting the log: rows, one after the other, as msgpack."""
-        self._operations_hash.update(_packed(rows))
+    def _hash(self, names: Sequence[str], numbers: Sequence[Sequence[int]], answers: Sequence[Answer]) -> None:
+        """Hash each column on its own: so it does not matter how the log is cut."""
         ends = [
             answer.va_end if type(answer) is VmapArea else len(answer) if type(answer) is tuple else 0
             for answer in answers
         ]
-        self._answers_hash.update(_packed(ends))
         batches = [answer for answer in answers if type(answer) is tuple]
-        self._batches_hash.update(_packed([area.va_end for batch in batches for area in batch]))
+        batch_ends = [area.va_end for batch in batches for area in batch]
+        self._hashes[0].update("".join([f"{name}\n" for name in names]).encode())
+        for column_hash, column in zip(self._hashes[1:], (*numbers, ends, batch_ends), strict=True):
+            column_hash.update(_little_endian(column))
 
 
-def _packed(rows: Sequence[object]) -> bytes:
-    """Pack rows without the header that says how many they are."""
-    count = len(rows)
-    return msgpack.packb(rows)[1 if count < 16 else 3 if count < 65536 else 5 :]
+def _little_endian(column: Sequence[int]) -> bytes:
+    packed = array("Q", column)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()

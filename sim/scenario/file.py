@@ -1,33 +1,39 @@
 """Reading scenarios: TOML, `--set`, variants; every mistake is one line that names the key.
 
 A file is one scenario, or, with `[[variant]]` tables, one per variant: the same keys but for those that the
-variant sets. `--set` changes what all variants start from, and `--seed` is `--set seed=`.
+variant sets. `--set` changes what all variants start from, and `--seed` is `--set seed=`; a key that no
+variant would take from there is refused.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import cattrs
-from attrs import evolve, fields, frozen
+from attrs import evolve, fields, frozen, has
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn
 
 from sim.errors import BadInput
 from sim.scenario.kernels import KERNELS
 from sim.scenario.model import Impossible, Scenario
+from sim.scenario.settings import Table, leaves, put, read_settings, shown
 
-Table = dict[str, Any]
+RESULT_FILES = ("log.jsonl", "results.json")
+"""What a run writes into its folder, in this order; no variant can have such a name."""
 
 
 @frozen
 class NamedScenario:
-    """A scenario under the name of its variant, with the keys the variant sets."""
+    """A scenario under the name of its variant, with the keys of single values that the variant sets."""
 
     name: str
     scenario: Scenario
-    varied: dict[str, Any]
+    varied: Table
 
 
 @frozen
@@ -46,26 +52,29 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
     """
     table = _read_toml(path)
     variant_tables = table.pop("variant", [])
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise BadInput("--set", repr(setting), "table.key=value")
-        _put(table, key.strip(), _value_of(text.strip()), "--set")
+    changes = read_settings(settings)
     if seed is not None:
-        table["seed"] = seed
-    base = structure(table, str(path))
-    return ScenarioFile(path, base, list(_variants(table, variant_tables, str(path))))
+        changes["seed"] = seed
+    for key, value in changes.items():
+        put(table, key, value, f"--set {key}")
+    file = ScenarioFile(
+        path,
+        structure(table, str(path), changes.keys()),
+        list(_variants(table, variant_tables, str(path), changes.keys())),
+    )
+    _refuse_settings_without_effect(changes, file)
+    return file
 
 
-def structure(table: Mapping[str, Any], where: str) -> Scenario:
+def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset()) -> Scenario:
     """Make a scenario of a table, with its kernel's choices where it makes none.
 
-    Raises `BadInput` with a text that begins with `where` and names the key.
+    Raises `BadInput` with a text that names the key, after `where`, or after `--set` for `set_keys`.
     """
     try:
         scenario = _CONVERTER.structure(table, Scenario)
     except (ClassValidationError, Impossible) as error:
-        raise _bad_input(where, error) from None
+        raise _bad_input(where, set_keys, error) from None
     kernel = KERNELS[scenario.space.kernel]
     if "nodes" not in table.get("space", {}):
         scenario = evolve(scenario, space=evolve(scenario.space, nodes=kernel.nodes))
@@ -84,57 +93,60 @@ def unstructure(scenario: Scenario) -> Table:
 
 def _read_toml(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        if not S_ISREG(path.stat().st_mode):
+            raise BadInput(str(path), "no regular file", "a readable TOML file")
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise BadInput(str(path), (error.strerror or str(error)).lower(), "a readable TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(str(path), f"no TOML ({error})", "a TOML file") from None
 
 
-def _variants(table: Table, variant_tables: object, where: str) -> Iterator[NamedScenario]:
+def _variants(table: Table, variant_tables: object, where: str, set_keys: Set[str]) -> Iterator[NamedScenario]:
     if not isinstance(variant_tables, list):
-        raise BadInput(f"{where}: variant", repr(variant_tables), "[[variant]] tables")
+        raise BadInput(f"{where}: variant", shown(variant_tables), "[[variant]] tables")
     names: set[str] = set()
     for number, variant in enumerate(variant_tables, start=1):
         here = f"{where}: variant {number}"
         if not isinstance(variant, dict):
-            raise BadInput(here, repr(variant), "a table with name and set")
+            raise BadInput(here, shown(variant), "a table with name and set")
         unknown = sorted(variant.keys() - {"name", "set"})
         if unknown:
             raise BadInput(f"{here}: {unknown[0]}", "an unknown key", "name, set")
         name = variant.get("name")
-        if not isinstance(name, str) or not name or name in names or not _is_folder_name(name):
-            raise BadInput(f"{here}: name", repr(name), "a name of its own that can be a folder's")
-        names.add(name)
+        if not isinstance(name, str) or not _is_folder_name(name) or name.casefold() in names:
+            raise BadInput(f"{here}: name", shown(name), "a name of its own that can be a folder's")
+        names.add(name.casefold())
         settings = variant.get("set", {})
         if not isinstance(settings, dict):
-            raise BadInput(f"{here}: set", repr(settings), 'a table of "table.key" = value')
-        changed = deepcopy(table)
-        for key, value in settings.items():
-            _put(changed, key, value, here)
-        yield NamedScenario(name, structure(changed, f"{where}: variant {name!r}"), settings)
+            raise BadInput(f"{here}: set", shown(settings), 'a table of "table.key" = value')
+        changed, varied = deepcopy(table), Table()
+        for outer, value in settings.items():
+            varied.update(leaves(outer, value, f"{here}: set"))
+        for key, value in varied.items():
+            put(changed, key, value, f"{here}: {key}")
+        scenario = structure(changed, f"{where}: variant {name!r}", set_keys - varied.keys())
+        yield NamedScenario(name, scenario, varied)
+
+
+def _refuse_settings_without_effect(changes: Table, file: ScenarioFile) -> None:
+    for key in changes:
+        if file.variants and all(key in variant.varied for variant in file.variants):
+            raise BadInput(
+                f"--set {key}",
+                f"a value, and every variant of {file.path.name} sets it",
+                "a key that some variant leaves open",
+            )
 
 
 def _is_folder_name(name: str) -> bool:
-    return name not in {".", ".."} and not any(character in '/\\:*?"<>|\0' for character in name)
-
-
-def _value_of(text: str) -> object:
-    """Read a value as TOML, and as a string where it is none."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _put(table: Table, key: str, value: object, where: str) -> None:
-    *path, last = key.split(".")
-    for step in path:
-        inner = table.setdefault(step, {})
-        if not isinstance(inner, dict):
-            raise BadInput(f"{where}: {key}", f"the value {inner!r} at {step}", "a table there")
-        table = inner
-    table[last] = value
+    """Whether `name` can be a folder's on every file system, and none of a run's own files has it."""
+    return (
+        name.isprintable()
+        and name == name.strip()
+        and name.casefold() not in {"", ".", "..", *RESULT_FILES}
+        and not any(character in '/\\:*?"<>|' for character in name)
+    )
 
 
 # -- structuring ----------------------------------------------------------------------------------
@@ -142,20 +154,33 @@ def _put(table: Table, key: str, value: object, where: str) -> None:
 
 class _IllTyped(ValueError):
     def __init__(self, found: object, allowed: str) -> None:
-        super().__init__(repr(found))
+        super().__init__(allowed)
         self.found = found
         self.allowed = allowed
 
 
 def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter = cattrs.Converter()
+
+    def table_of_keys(kind: type[Any]) -> Any:
+        structure_keys = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+
+        def hook(value: object, kind: object) -> object:
+            if not isinstance(value, Mapping):
+                raise _IllTyped(value, "a table of keys")
+            return structure_keys(value, kind)
+
+        return hook
+
+    converter.register_structure_hook_factory(has, table_of_keys)
 
     def strict(kind: type, words: str, also: tuple[type, ...] = ()) -> None:
         def hook(value: object, _kind: object) -> object:
             if type(value) is kind:
                 return value
             if type(value) in also:
-                return kind(value)
+                with suppress(OverflowError):
+                    return kind(value)
             raise _IllTyped(value, words)
 
         converter.register_structure_hook(kind, hook)
@@ -178,22 +203,31 @@ def _make_converter() -> cattrs.Converter:
 _CONVERTER = _make_converter()
 
 
-def _bad_input(where: str, error: BaseException, path: tuple[str, ...] = ()) -> BadInput:
+def _bad_input(where: str, set_keys: Set[str], error: Exception, path: tuple[str, ...] = ()) -> BadInput:
     """Turn the first of cattrs' nested errors into one line."""
-    if isinstance(error, (ClassValidationError, IterableValidationError)):
-        inner = error.exceptions[0]
-        for note in getattr(inner, "__notes__", ()):
-            if name := getattr(note, "name", None):
-                path = (*path, name)
-            elif (index := getattr(note, "index", None)) is not None:
-                path = (*path, str(index))
-        return _bad_input(where, inner, path)
-    if isinstance(error, ForbiddenExtraKeysError):
-        key = ".".join((*path, sorted(error.extra_fields)[0]))
-        known = ", ".join(attribute.name for attribute in fields(error.cl))
-        return BadInput(f"{where}: {key}", "an unknown key", known)
-    if isinstance(error, Impossible):
-        return BadInput(f"{where}: {'.'.join((*path, error.key))}", repr(error.found), error.allowed)
-    if isinstance(error, _IllTyped):
-        return BadInput(f"{where}: {'.'.join(path)}", repr(error.found), error.allowed)
-    return BadInput(f"{where}: {'.'.join(path)}", "a value", "a table of keys")
+
+    def refuse(keys: str, found: str, allowed: str) -> BadInput:
+        named = ".".join((*path, keys) if keys else path)
+        given = any(_touches(set_key, ".".join((*path, key))) for key in keys.split(" + ") for set_key in set_keys)
+        return BadInput(f"--set {named}" if given else f"{where}: {named}", found, allowed)
+
+    match error:
+        case ClassValidationError() | IterableValidationError():
+            inner = error.exceptions[0]
+            for note in getattr(inner, "__notes__", ()):
+                step = getattr(note, "name", None) or str(note.index)
+                path = (*path, step)
+            return _bad_input(where, set_keys, inner, path)
+        case ForbiddenExtraKeysError():
+            known = ", ".join(attribute.name for attribute in fields(error.cl))
+            return refuse(min(error.extra_fields) or '""', "an unknown key", known)
+        case Impossible():
+            return refuse(error.key, shown(error.found), error.allowed)
+        case _IllTyped():
+            return refuse("", shown(error.found), error.allowed)
+    raise error
+
+
+def _touches(set_key: str, key: str) -> bool:
+    """Whether what is at `key` came from `set_key`: it is that, or within it, or a table that it made."""
+    return f"{key}.".startswith(f"{set_key}.") or set_key.startswith(f"{key}.")

@@ -22,7 +22,7 @@ class Impossible(ValueError):
     """A value of the right type that cannot be; `key` is its name within its table."""
 
     def __init__(self, key: str, found: object, allowed: str) -> None:
-        super().__init__(f"{key}: {found!r}")
+        super().__init__(key)
         self.key = key
         self.found = found
         self.allowed = allowed
@@ -49,8 +49,8 @@ def _one_of(names: Callable[[], list[str]]) -> Allowed:
     return Allowed(lambda value: value in names(), lambda: ", ".join(names()))
 
 
-def _at_least(low: int) -> Allowed:
-    return _allowed(lambda value: value >= low, f"an integer of at least {low}")
+def _between(low: int, high: int) -> Allowed:
+    return _allowed(lambda value: low <= value <= high, f"an integer from {low} to {high}")
 
 
 _SHARE = _allowed(lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1")
@@ -61,17 +61,16 @@ _PAGES = _allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
 )
-_MOST_TIME_NS = 10**12
+_COST_NS = _between(0, 10**9)
+_FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
 
 @frozen
 class Space:
     """`[space]`: how addresses are dealt out to nodes."""
 
-    nodes: int = field(default=8, validator=_allowed(lambda value: 1 <= value <= 1024, "an integer from 1 to 1024"))
-    zone_pages: int = field(
-        default=16, validator=_allowed(lambda value: 1 <= value <= 2**20, "an integer from 1 to 1048576")
-    )
+    nodes: int = field(default=8, validator=_between(1, 1024))
+    zone_pages: int = field(default=16, validator=_between(1, 2**20))
     page_size: int = field(default=4096, validator=_PAGE_SIZE)
     kernel: str = field(default="6.16", validator=_one_of(lambda: list(KERNELS)))
 
@@ -85,7 +84,7 @@ class Space:
 class Machine:
     """`[machine]`: who asks, and how far it is from everybody else."""
 
-    cpus: int = field(default=16, validator=_allowed(lambda value: 1 <= value <= 4096, "an integer from 1 to 4096"))
+    cpus: int = field(default=16, validator=_between(1, 4096))
     topology: str = field(default="flat", validator=_one_of(lambda: list(TOPOLOGIES)))
 
 
@@ -94,10 +93,10 @@ class Costs:
     """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from."""
 
     model: str = field(default="message-passing", validator=_one_of(lambda: list(MODELS)))
-    lock_ns: int = field(default=20, validator=_at_least(0))
-    visit_ns: int = field(default=8, validator=_at_least(0))
-    insert_ns: int = field(default=40, validator=_at_least(0))
-    link_ns: int = field(default=60, validator=_at_least(0))
+    lock_ns: int = field(default=20, validator=_COST_NS)
+    visit_ns: int = field(default=8, validator=_COST_NS)
+    insert_ns: int = field(default=40, validator=_COST_NS)
+    link_ns: int = field(default=60, validator=_COST_NS)
 
 
 @frozen
@@ -105,7 +104,7 @@ class Lookup:
     """`[lookup]`: which nodes a lookup asks; `extra` is for `bounded`."""
 
     policy: str = field(default="backward", validator=_one_of(lambda: registry.names(protocol.policies)))
-    extra: int = field(default=1, validator=_at_least(0))
+    extra: int = field(default=1, validator=_between(0, 1024))
 
 
 @frozen
@@ -113,8 +112,8 @@ class Batch:
     """`[batch]`: how many areas a batch has and how it is inserted; `chunk` is for `chunked`."""
 
     strategy: str = field(default="grouped", validator=_one_of(lambda: registry.names(protocol.strategies)))
-    areas: int = field(default=16, validator=_at_least(1))
-    chunk: int = field(default=8, validator=_at_least(1))
+    areas: int = field(default=16, validator=_between(1, 10**6))
+    chunk: int = field(default=8, validator=_between(1, 10**6))
 
 
 @frozen
@@ -165,14 +164,12 @@ class Workload:
     """`[workload]`: what the CPUs do. `file` is for `trace`; `operations` to `think_ns` are for `mix`."""
 
     kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace"]))
-    operations: int = field(default=200_000, validator=_at_least(1))
-    preload_areas: int = field(default=10_000, validator=_at_least(0))
+    operations: int = field(default=200_000, validator=_between(1, 10**12))
+    preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
     guard: bool = True
-    think_ns: int = field(
-        default=0, validator=_allowed(lambda value: 0 <= value <= _MOST_TIME_NS, f"0 to {_MOST_TIME_NS}")
-    )
-    file: str = ""
+    think_ns: int = field(default=0, validator=_between(0, 10**12))
+    file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
     trace: TraceUse = field(factory=TraceUse)
 
@@ -181,7 +178,7 @@ class Workload:
 class Scenario:
     """All that decides a run, but for the contents of the file that `workload.file` names."""
 
-    seed: int = field(default=1, validator=_at_least(0))
+    seed: int = field(default=1, validator=_between(0, 2**64 - 1))
     space: Space = field(factory=Space)
     machine: Machine = field(factory=Machine)
     costs: Costs = field(factory=Costs)

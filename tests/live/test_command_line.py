@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
+from sim.results import write_files
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -127,6 +128,11 @@ def test_a_failed_check_is_exit_code_1(scenario: Path, tmp_path: Path) -> None:
         (["--set", "workload.kind=trace"], ["workload.file", "nothing"]),
         (["--set", "workload.kind=trace", "--set", "workload.file=none.txt"], ["none.txt"]),
         (["--set", "space"], ["--set", "table.key=value"]),
+        (["--set", "seed=" + "9" * 5000], ["--set seed", "5000 digits"]),
+        (["--set", "space." + "x" * 5000 + "=1"], ["--set space.xxx", "…", "unknown key"]),
+        (["--set", "lookup.policy=\x1b[31m"], ["\\x1b[31m", "backward"]),
+        (["--seed", "9" * 5000], ["--seed", "…"]),
+        (["--seed", str(2**64)], ["--seed", "18446744073709551615"]),
         (["--seed", "-1"], ["--seed"]),
         (["--engine", "warp"], ["--engine", "virtual", "live"]),
         (["--nonsense"], ["--nonsense"]),
@@ -145,8 +151,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
     complaint = capfd.readouterr().err
     assert complaint.count("\n") == 1
     assert complaint.startswith("vmapsim: ")
+    assert len(complaint) < 1000
     assert [word for word in words if word not in complaint] == []
-    assert not list(out.glob("**/results.json"))
+    assert not out.exists()
 
 
 def test_a_missing_scenario_and_a_broken_one_are_one_line(
@@ -194,23 +201,224 @@ def test_an_output_folder_that_cannot_be_made_is_refused_before_the_run(
     assert "file/out" in capfd.readouterr().err
 
 
-def test_ctrl_c_ends_a_run_and_leaves_nothing(scenario: Path, tmp_path: Path) -> None:
-    """SIGINT in the middle of a long run ends it with one line and no results."""
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "sim", "run", str(scenario), "--out", str(out), "--set"]
-    command.append("workload.operations=10000000")
-    # The child interrupts itself from the first time that the conductor pauses: no guess about time.
-    code = (
-        "import os, signal, sys, sim.metrics.recorder as r; fold = r.Recorder.fold_if_due\n"
-        "def pause(self): fold(self); os.kill(os.getpid(), signal.SIGINT)\n"
-        "r.Recorder.fold_if_due = pause\n"
-        "from sim.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command[1:3] = ["-c", code]
+@pytest.mark.parametrize("name", ["results.json", "log.jsonl"])
+def test_a_folder_in_the_place_of_a_result_is_refused_before_the_run(
+    name: str, scenario: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither file is written when one of them cannot be."""
+    (tmp_path / "out" / name).mkdir(parents=True)
+    assert run(scenario, "--out", tmp_path / "out", "--set", "workload.operations=1000000000") == 2
+    assert f"out/{name}: found a directory" in capfd.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_no_file_takes_its_name_before_all_are_written(tmp_path: Path) -> None:
+    """When the second cannot be written, the first is not there either, nor anything half-made."""
+    with pytest.raises(UnicodeEncodeError):
+        write_files(tmp_path, {"log.jsonl": "whole", "results.json": "\ud800"})
+    assert list(tmp_path.iterdir()) == []
+    write_files(tmp_path, {"log.jsonl": "whole", "results.json": "too"})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "log.jsonl": "whole",
+        "results.json": "too",
+    }
+
+
+def test_folders_of_a_run_that_fails_are_removed_if_it_made_them(tmp_path: Path) -> None:
+    """A missing trace leaves no new folder; one that was there before stays, as does one with results."""
+    path = tmp_path / "trace.toml"
+    path.write_text(SMALL + '[[variant]]\nname = "a"\n[[variant]]\nname = "b"\nset = {"workload.kind" = "trace", ')
+    with path.open("a") as file:
+        file.write('"workload.file" = "none.txt"}\n')
+    (tmp_path / "old").mkdir()
+    assert run(path, "--out", tmp_path / "old" / "new") == 2
+    assert [str(path.relative_to(tmp_path)) for path in sorted((tmp_path / "old").glob("**"))] == [
+        "old",
+        "old/new",
+        "old/new/a",
+    ]
+    path.write_text(TRACE)
+    assert run(path, "--out", tmp_path / "old" / "newer" / "newest") == 2
+    assert not (tmp_path / "old" / "newer").exists()
+
+
+@pytest.mark.parametrize("name", ["..toml", "...", ". .toml"])
+def test_no_folder_is_guessed_from_a_name_of_dots(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The default folder is named after the scenario; one that cannot be wants `--out`."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(SMALL)
+    assert run(name) == 2
+    complaint = capfd.readouterr().err
+    assert complaint.startswith("vmapsim: --out: found none")
+    assert complaint.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_policies_that_give_up_can_be_tried_on_the_peer_model(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As configs/lookup-latency.toml says: exit code 1, and the check says how often areas were missed."""
+    arguments = ["run", str(ROOT / "configs" / "peer-model.toml"), "--set", "lookup.policy=bounded"]
+    assert main([*arguments, "--set", "workload.operations=5000", "--out", str(tmp_path / "out")]) == 1
+    assert "check failed: answers_true, " in capfd.readouterr().out
+
+
+# -- the screen -----------------------------------------------------------------------------------
+
+
+def test_without_arguments_there_is_help(capfd: pytest.CaptureFixture[str]) -> None:
+    """The same as with --help, and exit code 0; the help of `run` has exit codes and where the keys are."""
+    assert main([]) == main(["--help"]) == 0
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    assert shown.out.count("Usage:") == 2
+    assert main(["run", "--help"]) == 0
+    shown_of_run = capfd.readouterr().out
+    assert [word for word in ("130", "docs/reference/scenario.md", "list") if word not in shown_of_run] == []
+
+
+def test_the_title_says_what_holds_for_all_variants(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nodes that variants disagree on are left out; one thing is singular."""
+    path = tmp_path / "several.toml"
+    path.write_text(SMALL + '[[variant]]\nname = "a"\n[[variant]]\nname = "b"\nset = {space.nodes = 1}\n')
+    main(["run", str(path), "--out", str(tmp_path / "out"), "--set", "machine.cpus=1"])
+    title = capfd.readouterr().out.splitlines()[0]
+    assert title == "several.toml: mix, 300 operations, 1 CPU, 16-page zones, virtual engine, seed 1"
+    path.write_text(SMALL)
+    main(["run", str(path), "--out", str(tmp_path / "out"), "--set", "space.nodes=1"])
+    assert ", 1 node, " in capfd.readouterr().out.splitlines()[0]
+
+
+def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """They are no markup, in the file's name, a variant's or the folder's; a line's end in one is escaped."""
+    path = tmp_path / "[red] \n.toml"
+    path.write_text(SMALL + '[[variant]]\nname = "[bold]"\n')
+    assert main(["run", str(path), "--out", str(tmp_path / "[x]")]) == 0
+    shown = capfd.readouterr().out
+    assert [name for name in ("[red] \\n.toml", "[bold]", "/[x]/") if name not in shown] == []
+
+
+def screened(scenario: Path, tmp_path: Path, redirections: str) -> tuple[int, str]:
+    """Run a small scenario in a shell with its screen redirected; give exit code and stderr."""
+    command = f"exec {sys.executable} -m sim run {scenario} --out {tmp_path}/out {redirections}"
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirections", "told"),
+    [
+        (">&-", ""),
+        (">/dev/full", "vmapsim: the screen cannot be written ([Errno 28] No space left on device)\n"),
+        (">/dev/full 2>&1", ""),
+        (">&- 2>&-", ""),
+    ],
+)
+def test_a_screen_that_cannot_be_written_costs_no_results(
+    redirections: str, told: str, scenario: Path, tmp_path: Path
+) -> None:
+    """Closed or full: the files are there, the exit code is the run's, and one line says so where it can."""
+    assert screened(scenario, tmp_path, redirections) == (0, told)
+    assert (tmp_path / "out" / "results.json").exists()
+    assert screened(scenario, tmp_path, f"--set lookup.policy=home {redirections}")[0] == 1
+    assert screened(scenario, tmp_path, f"--set space.nodes=0 {redirections}")[0] == 2
+
+
+def test_a_reader_that_went_away_is_no_matter(scenario: Path, tmp_path: Path) -> None:
+    """A broken pipe is silent, and the exit code the run's."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "sim", "run", str(scenario), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_letters_that_the_screen_lacks_are_escaped(tmp_path: Path) -> None:
+    """An ASCII screen shows the title and the complaint, and raises nothing."""
+    path = tmp_path / "größe.toml"
+    path.write_text(SMALL)
+    command = [sys.executable, "-m", "sim", "run", str(path), "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("gr\\xf6\\xdfe.toml: mix")
+    command += ["--set", "workload.kind=größe"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "gr\\xf6\\xdfe" in done.stderr
+
+
+# -- interrupts -----------------------------------------------------------------------------------
+
+INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
+PAUSES = f"""
+import sim.metrics.recorder as r
+fold = r.Recorder.fold_if_due
+def pause(self): fold(self); {INTERRUPT}
+r.Recorder.fold_if_due = pause
+"""
+LOADS = f"""
+import sim.scenario
+sim.scenario.load_scenarios = lambda *_: {INTERRUPT}
+"""
+SECOND_RUN = f"""
+import sim.simulation as s
+simulate, calls = s.simulate, []
+def again(*arguments, **options):
+    calls.append(1)
+    if len(calls) == 2: {INTERRUPT}
+    return simulate(*arguments, **options)
+s.simulate = again
+"""
+SHOWS = f"""
+import sim.summary as s
+s.show_run = lambda *_: {INTERRUPT}
+"""
+WRITES = f"""
+import sim.results as r
+r.to_json = lambda *_: {INTERRUPT}
+"""
+
+
+def interrupted(patch: str, *arguments: object) -> str:
+    """Run in a process that interrupts itself where it is patched, at no guessed time; give its stderr."""
+    code = f"import os, signal, sys\n{patch}\nfrom sim.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "run", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 130
-    assert done.stderr == "vmapsim: interrupted, nothing was written\n"
-    assert list(out.iterdir()) == []
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize("patch", [PAUSES, LOADS, WRITES], ids=["pauses", "loads", "writes"])
+def test_ctrl_c_ends_a_run_and_leaves_nothing(patch: str, scenario: Path, tmp_path: Path) -> None:
+    """SIGINT, also again and again in a long run, ends it with one line, no results and no folder."""
+    operations = "workload.operations=10000000" if patch == PAUSES else "workload.operations=100"
+    told = interrupted(patch, scenario, "--out", tmp_path / "out", "--set", operations)
+    assert told == "vmapsim: interrupted; nothing was written\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_after_a_variant_says_what_there_is(tmp_path: Path) -> None:
+    """The results of variants that were over stay, and the line names them."""
+    path, out = tmp_path / "three.toml", tmp_path / "out"
+    path.write_text(SMALL + "".join(f"[[variant]]\nname = '{name}'\n" for name in ("one", "two", "three")))
+    assert interrupted(SECOND_RUN, path, "--out", out) == f"vmapsim: interrupted; results of one are in {out}\n"
+    assert sorted(str(path.relative_to(out)) for path in out.glob("**/*")) == [
+        "one",
+        "one/log.jsonl",
+        "one/results.json",
+    ]
+
+
+def test_ctrl_c_on_the_screen_says_that_results_are_written(scenario: Path, tmp_path: Path) -> None:
+    """What is on the disk is complete then."""
+    out = tmp_path / "out"
+    assert interrupted(SHOWS, scenario, "--out", out) == f"vmapsim: interrupted; results of small are in {out}\n"
+    assert (out / "results.json").exists()
 
 
 def test_the_same_scenario_gives_one_digest_in_20_processes(tmp_path: Path) -> None:
