@@ -76,6 +76,8 @@ def _run_and_show(arguments: Sequence[str], session: _Session) -> int:
         code = _complain(error.format_message())
     except VmapsimError as error:
         code = _complain(str(error))
+    except BaseExceptionGroup as group:
+        code = _complain(str(_first_of_users(group)))
     problem = _write(sys.stdout, screen.getvalue())
     if problem is not None and not isinstance(problem, BrokenPipeError):
         _complain(f"the screen cannot be written ({problem})")
@@ -97,6 +99,17 @@ def _is_interrupt(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or (
         isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None
     )
+
+
+def _first_of_users(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the first error of a group that users caused; raises the group when somebody else caused one of them."""
+    theirs, others = group.split(VmapsimError)
+    if theirs is None or others is not None:
+        raise group
+    first: BaseException = theirs
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def _complain(text: str) -> int:

@@ -32,7 +32,8 @@ variant sets itself is refused there.
 KERNELS_HEAD = """# Kernels
 
 `space.kernel` names a set of choices. A kernel decides what a scenario leaves open; a key that is set wins.
-What kernels decide so far: the number of nodes and the lookup policy.
+What kernels decide so far: the number of nodes and the lookup policy. (A real kernel of 6.9 or later has as many
+nodes as possible CPUs, at most 128; here it is the default of 8 that `space.nodes` changes.)
 
 | kernel | nodes | policy | what it is |
 |---|---|---|---|

@@ -92,7 +92,12 @@ class Machine:
 class Costs:
     """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from."""
 
-    model: str = field(default="message-passing", validator=_one_of(lambda: list(MODELS)))
+    model: str = field(
+        default="message-passing",
+        validator=Allowed(
+            lambda value: value in MODELS, lambda: f"{', '.join(MODELS)} (shared-memory is not built yet)"
+        ),
+    )
     lock_ns: int = field(default=20, validator=_COST_NS)
     visit_ns: int = field(default=8, validator=_COST_NS)
     insert_ns: int = field(default=40, validator=_COST_NS)

@@ -451,3 +451,14 @@ def test_the_same_scenario_gives_one_digest_in_20_processes(tmp_path: Path) -> N
         del results["wall_s"]
         texts.add(json.dumps(results) + (tmp_path / str(number) / "log.jsonl").read_text())
     assert len(texts) == 1
+
+
+def test_an_error_of_the_users_among_the_actors_is_one_line(
+    scenario: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A policy that asks a node twice fails in a client's task, and is told in one line like any other mistake."""
+    monkeypatch.setattr("protocol.policies.load", lambda _name, **_options: lambda home, _nodes: ((home,), (home,)))
+    assert run(scenario) == 2
+    complaint = capfd.readouterr().err
+    assert complaint.count("\n") == 1
+    assert "twice" in complaint
