@@ -81,11 +81,13 @@ class Life:
         return times > 0
 
     def settle(self, window: Window) -> None:
-        """Turn a window, this very one, that no judgement will look at any more into balance."""
-        inserted = tuple([other for other in self.inserted if other is not window])
-        removed = tuple([other for other in self.removed if other is not window])
-        self.there += len(self.inserted) - len(inserted) - len(self.removed) + len(removed)
-        self.inserted, self.removed = inserted, removed
+        """Turn a window that no judgement will look at any more into balance; the oldest go first."""
+        if self.inserted and self.inserted[0] is window:
+            self.inserted = self.inserted[1:]
+            self.there += 1
+        elif self.removed and self.removed[0] is window:
+            self.removed = self.removed[1:]
+            self.there -= 1
 
 
 class History:
@@ -150,24 +152,26 @@ class History:
     # -- what happened to areas -----------------------------------------------------------------
 
     def _insert(self, operation: Completed) -> None:
-        answer = operation[8]
+        _name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, _addr, answer = operation
         if answer is None:
             return
-        for area in answer if isinstance(answer, tuple) else (answer,):
-            window = (operation[2], operation[3], operation[1])
+        for area in answer if type(answer) is tuple else (answer,):
+            assert type(area) is VmapArea
+            window = (begin_ns, end_ns, cpu)
             life = self._life_of(area)
-            life.inserted = (*life.inserted, window)
+            life.inserted += (window,)
             self._unsettled.append((window, life))
 
     def _remove(self, operation: Completed) -> None:
-        answer = operation[8]
+        _name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
         if type(answer) is not VmapArea:
             self._judge_miss(operation)
             return
-        self._judge_hit(operation)
-        window = (operation[2], operation[3], operation[1])
         life = self._life_of(answer)
-        life.removed = (*life.removed, window)
+        if not life.there or life.removed or not answer.va_start <= addr < answer.va_end:
+            self._judge_hit(operation)
+        window = (begin_ns, end_ns, cpu)
+        life.removed += (window,)
         self._unsettled.append((window, life))
 
     def _life_of(self, area: VmapArea) -> Life:
