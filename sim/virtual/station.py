@@ -38,8 +38,8 @@ class Station:
 
     __slots__ = (
         "_agenda",
+        "_ahead_ns",
         "_handle",
-        "_in_order",
         "_known_prices",
         "_link_ns",
         "_next_sequence",
@@ -47,6 +47,7 @@ class Station:
         "address",
         "gone",
         "parked",
+        "post",
     )
 
     def __init__(
@@ -59,27 +60,29 @@ class Station:
         *,
         in_order: bool,
     ) -> None:
-        """Serve `machine`; `link_ns` is by CPU, and `in_order` says that requests arrive as they were sent."""
+        """Serve `machine`; `link_ns` is by CPU.
+
+        `in_order` says that requests arrive in the order in which they are sent: then they are served when
+        they are sent, ahead of their arrival.
+        """
         self._agenda = agenda
         self._next_sequence = agenda.next_sequence
         self._prices = prices
         self._known_prices = prices.known
         self._link_ns = link_ns
-        self._in_order = in_order
+        self._ahead_ns = link_ns if in_order else [0] * len(link_ns)
+        self.post: Callable[[int, Caller, Request], Entry] = self.step if in_order else self._send
+        """Sends a request at a time; gives the entry that this causes: its arrival, or at once its reply."""
         self._handle = machine.handle
         self.address = address
         self.gone = False
         self.parked = Parked()
 
-    def post(self, now_ns: int, caller: Caller, request: Request) -> Entry:
-        """Send a request of `caller`; causes its arrival, or its reply where requests keep their order."""
-        arrival_ns = now_ns + self._link_ns[caller.cpu]
-        if self._in_order:
-            return self.step(arrival_ns, caller, request)
-        return (arrival_ns, self._next_sequence(), self, caller, request)
+    def _send(self, now_ns: int, caller: Caller, request: Request) -> Entry:
+        return (now_ns + self._link_ns[caller.cpu], self._next_sequence(), self, caller, request)
 
     def step(self, now_ns: int, caller: Caller, request: Request) -> Entry:
-        """Serve a request that arrives; causes its reply."""
+        """Serve a request that arrives now, or ahead of its arrival; causes its reply."""
         if self.gone:
             return (now_ns, self._next_sequence(), Thrown(caller), None, ActorGone(self.address))
         try:
@@ -88,8 +91,9 @@ class Station:
             self._fail(now_ns, caller, request, error)
         lock, service_ns = self._known_prices.get(work) or self._prices.of(work)
         cpu = caller.cpu
-        end_ns = lock.grant(cpu, now_ns, service_ns)
-        caller.queue_ns += end_ns - now_ns - service_ns
+        arrival_ns = now_ns + self._ahead_ns[cpu]
+        end_ns = lock.grant(cpu, arrival_ns, service_ns)
+        caller.queue_ns += end_ns - arrival_ns - service_ns
         caller.service_ns += service_ns
         return (end_ns + self._link_ns[cpu], self._next_sequence(), caller, None, reply)
 
