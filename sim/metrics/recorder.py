@@ -86,7 +86,7 @@ class Recorder:
         ]
         batches = [answer for answer in answers if type(answer) is tuple]
         batch_ends = [area.va_end for batch in batches for area in batch]
-        self._hashes[0].update("".join([f"{name}\n" for name in names]).encode())
+        self._hashes[0].update(("\n".join(names) + "\n").encode())
         for column_hash, column in zip(self._hashes[1:], (*numbers, ends, batch_ends), strict=True):
             column_hash.update(_little_endian(column))
 
