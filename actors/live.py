@@ -171,9 +171,11 @@ class _Driver:
                     return
                 try:
                     resume = partial(coroutine.send, await self._obey(command))
-                except ActorGone as gone:
+                except (ActorGone, NotACommand) as error:
+                    # When everybody is being cancelled, that a server has gone already is no failure.
+                    await trio.lowlevel.checkpoint_if_cancelled()
                     self._port.forget()
-                    resume = partial(coroutine.throw, gone)
+                    resume = partial(coroutine.throw, error)
         finally:
             coroutine.close()
 

@@ -1,9 +1,9 @@
 """The node machine: a vmap node's busy tree, and what can be asked of it.
 
 Mirrors `struct vmap_node` of mm/vmalloc.c since v6.9, as far as `busy`: one request is one hold of
-`busy.lock`. Usually a machine owns one node's tree; before the series one lock guarded everything, and
-then one machine owns all the trees. A request for a node that is not in its charge is refused: members
-that disagree about the layout find out at once.
+`busy.lock`. Usually a machine owns one node's tree; where one lock is to guard everything (the strategy
+`global`) one machine owns all the trees. A request for a node that is not in its charge is refused:
+members that disagree about the layout find out at once.
 """
 
 from collections.abc import Iterable, Sequence

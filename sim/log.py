@@ -1,4 +1,7 @@
-"""log.jsonl: what a run did, a JSON object per line. No wall times: the same run, the same bytes."""
+"""log.jsonl: what a run did, a JSON object per line.
+
+Its only times are those of the run's own clock: in virtual time the same run gives the same bytes.
+"""
 
 import io
 from importlib.metadata import version

@@ -231,6 +231,24 @@ async def test_it_can_be_cancelled_from_outside(make_world: MakeWorld) -> None:
     assert sorted(closed) == sorted(seen.left) == [0, 1]
 
 
+async def test_a_live_client_that_outlives_its_server_when_all_are_cancelled_does_not_fail() -> None:
+    """Whoever leaves first, nobody fails for want of the others: cancelled two hundred times."""
+    for moment in range(200):
+        running = trio.Event()
+
+        async def endless(port: Port, moment: int = moment, running: trio.Event = running) -> None:
+            for step in range(PATIENCE):
+                if step == 5 + moment % 20:
+                    running.set()
+                await port.call("node", ASK)
+
+        async with trio.open_nursery() as nursery:
+            world = WORLDS["live"](Seen())
+            nursery.start_soon(run_system, world, [server("node")], [Driver(0, endless), Driver(1, endless)])
+            await running.wait()
+            nursery.cancel_scope.cancel()
+
+
 async def test_cancelled_before_it_begins_nothing_happens(make_world: MakeWorld) -> None:
     """No script takes a step in a scope that is cancelled already."""
     with trio.CancelScope() as scope:
