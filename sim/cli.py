@@ -6,57 +6,29 @@ over: a screen that is closed or full costs the text on it, never the files or t
 What a command needs is imported when it runs, so that `--help` answers at once.
 """
 
+import importlib
 import io
 import os
+import pkgutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from typing import TextIO
 
 import click
-from attrs import Factory, define
 
+import sim.commands
 from protocol.errors import VmapsimError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from sim.scenario.file import ScenarioFile
-    from sim.scenario.model import Scenario
-
-QUICKSTART = Path(__file__).parent.parent / "configs" / "quickstart.toml"
-"""What `run` runs when it is given nothing."""
-
-CHECK_FAILED = 1
-BAD_INPUT = 2
-INTERRUPTED = 130
-
-PIPE_COLUMNS = 120
-"""Columns of the tables where there is no terminal to ask."""
+from sim.commands import BAD_INPUT, INTERRUPTED, Session, printable
 
 LONGEST_WORD = 300
 """Characters of a word in a message; from a longer one the middle is left out."""
 
 
-@define
-class _Session:
-    """What is known of a command's results when it is interrupted, and of the screen it will be shown on."""
-
-    terminal: bool
-    out: Path = Path()
-    finished: list[str] = Factory(list)
-
-    def told(self) -> str:
-        if not self.finished:
-            return "nothing was written"
-        return f"results of {', '.join(self.finished)} are in {self.out}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give the exit code. Errors that users cause are one line on stderr."""
-    session = _Session(terminal=sys.stdout is not None and sys.stdout.isatty())
+    session = Session(terminal=sys.stdout is not None and sys.stdout.isatty())
     try:
         return _run_and_show(sys.argv[1:] if arguments is None else arguments, session)
     except BaseException as error:
@@ -67,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run_and_show(arguments: Sequence[str], session: _Session) -> int:
+def _run_and_show(arguments: Sequence[str], session: Session) -> int:
     screen = io.StringIO()
     try:
         with redirect_stdout(screen):
@@ -84,7 +56,7 @@ def _run_and_show(arguments: Sequence[str], session: _Session) -> int:
     return code
 
 
-def _invoke(arguments: Sequence[str], session: _Session) -> int:
+def _invoke(arguments: Sequence[str], session: Session) -> int:
     """Do what click's own `main` does, without its opinion on interrupts and broken pipes."""
     try:
         with _cli.make_context("vmapsim", list(arguments), obj=session) as context:
@@ -117,13 +89,8 @@ def _complain(text: str) -> int:
         word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD // 2]}…{word[-LONGEST_WORD // 2 :]}"
         for word in text.split()
     )
-    _write(sys.stderr, f"vmapsim: {_printable(' '.join(words))}\n")
+    _write(sys.stderr, f"vmapsim: {printable(' '.join(words))}\n")
     return BAD_INPUT
-
-
-def _printable(text: str) -> str:
-    """Escape what would move the cursor or be cut: a file's name can hold anything."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _write(stream: TextIO | None, text: str) -> Exception | None:
@@ -141,7 +108,23 @@ def _write(stream: TextIO | None, text: str) -> Exception | None:
     return None
 
 
+class _Commands(click.Group):
+    """The commands that the folder `sim/commands` holds, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's shape)
+        """See `click.Group`: the files' names."""
+        return sorted(module.name for module in pkgutil.iter_modules(sim.commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See `click.Group`: what the file calls `command`."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"{sim.commands.__name__}.{cmd_name}").command
+        return command
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
@@ -151,141 +134,3 @@ def _cli(context: click.Context) -> None:
     """Linux's vmap nodes as trio actors, in deterministic virtual time."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-@_cli.command(
-    epilog="The tables and keys of a scenario are in docs/reference/scenario.md, the names in it in `list`. "
-    "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted."
-)
-@click.argument("scenario", type=click.Path(path_type=Path), required=False)
-@click.option("--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Change a key; may be repeated.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help="Change the seed.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for results [default: out/SCENARIO].")
-@click.option(
-    "--engine",
-    type=click.Choice(["virtual", "live"]),
-    default="virtual",
-    show_default=True,
-    help="Virtual time, or real trio channels on the wall clock.",
-)
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
-@click.pass_obj
-def run(
-    session: _Session,
-    scenario: Path | None,
-    settings: tuple[str, ...],
-    seed: int | None,
-    out: Path | None,
-    engine: str,
-    quiet: bool,
-) -> int:
-    """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
-    from rich.console import Console
-
-    from sim.scenario import load_scenarios
-
-    path = scenario or QUICKSTART
-    file = load_scenarios(path, settings, seed)
-    session.out = out or _default_out(path)
-    console = Console(
-        quiet=quiet,
-        highlight=False,
-        force_terminal=session.terminal or None,
-        width=None if session.terminal else PIPE_COLUMNS,
-    )
-    return _run_all(file, session, engine, console)
-
-
-def _default_out(path: Path) -> Path:
-    if not path.stem.strip(". "):
-        from sim.errors import BadInput
-
-        raise BadInput("--out", f"none, and no folder's name in {path.name!r}", "a folder for the results")
-    return Path("out") / path.stem
-
-
-@_cli.command(name="list")
-@click.argument("what", type=click.Choice(["kernels", "policies", "strategies", "workloads", "costs"]))
-def list_(what: str) -> None:
-    """List what scenarios can name, each with a line of explanation."""
-    from sim.catalogue import CATALOGUES
-
-    entries = CATALOGUES[what]()
-    width = max(len(name) for name in entries)
-    for name, summary in entries.items():
-        click.echo(f"{name:<{width}}  {summary}")
-
-
-def _run_all(file: "ScenarioFile", session: _Session, engine: str, console: "Console") -> int:
-    """Run a scenario or its variants, write their results, and show them."""
-    from sim.results import prepared
-    from sim.summary import show_run, show_variants
-
-    named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
-    folders = [session.out / name for name, _scenario in named]
-    results = {}
-    with prepared(folders):
-        for (name, scenario), folder in zip(named, folders, strict=True):
-            with _progress(name or file.path.stem, console.quiet) as progress:
-                results[name] = _run_one(scenario, file.path.parent, folder, engine, progress)
-            session.finished.append(name or file.path.stem)
-    where = _printable(f"results in {session.out}/")
-    title = _printable(_title(file.path.name, [scenario for _name, scenario in named], engine))
-    if file.variants:
-        varied = {variant.name: list(variant.varied) for variant in file.variants}
-        show_variants(console, title, results, varied, where)
-    else:
-        show_run(console, title, results[""], where)
-    held = all(check["ok"] for result in results.values() for check in result["checks"].values())
-    return 0 if held else CHECK_FAILED
-
-
-def _run_one(
-    scenario: "Scenario", beside: Path, folder: Path, engine: str, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
-    from sim.log import log_of
-    from sim.results import results_of, to_json, write_files
-    from sim.simulation import simulate
-
-    outcome = simulate(scenario, beside, engine=engine, progress=progress)
-    results = results_of(outcome)
-    write_files(folder, {"log.jsonl": log_of(outcome), "results.json": to_json(results)})
-    return results
-
-
-def _title(name: str, scenarios: "Sequence[Scenario]", engine: str) -> str:
-    """Say what was run, as far as it holds for all of the scenarios."""
-    described = [_described(scenario, engine) for scenario in scenarios]
-    agreed = [words[0] for words in zip(*described, strict=True) if len(set(words)) == 1]
-    return f"{name}: {', '.join(agreed)}"
-
-
-def _described(scenario: "Scenario", engine: str) -> tuple[str, ...]:
-    from sim.summary import count_of
-
-    space, workload = scenario.space, scenario.workload
-    return (
-        workload.kind,
-        workload.file if workload.kind == "trace" else count_of(workload.operations, "operation"),
-        count_of(scenario.machine.cpus, "CPU"),
-        count_of(space.nodes, "node"),
-        f"{space.zone_pages}-page zones",
-        f"{engine} engine",
-        f"seed {scenario.seed}",
-    )
-
-
-@contextmanager
-def _progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr while a run lasts, on a terminal and nowhere else."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _done, _total: None
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        task = bar.add_task(_printable(name))
-        yield lambda done, total: bar.update(task, completed=done, total=total)
