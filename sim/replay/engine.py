@@ -134,11 +134,9 @@ def evict(line: Line, start: int, end: int, node: int) -> str:
                     state.add_lazy(one, one.freed)
     purge = line.purge
     if purge is not None:
-        for held in (purge.decayed, purge.left, *purge.taken.values()):
+        for held in (purge.detached, purge.decayed, purge.left, *purge.taken.values()):
             for area in touching(held):
-                if held is purge.decayed and purge.steps[purge.position][2] != 1:
-                    continue
-                if held is not purge.decayed and held is not purge.left:
+                if not any(held is other for other in (purge.detached, purge.decayed, purge.left)):
                     step = purge.steps[purge.position] if purge.position < len(purge.steps) else END
                     if purge.by_start.get(area.va_start) is not area and purge.by_start:
                         continue

@@ -5,14 +5,14 @@ on until some step). Each is applied only if it is possible: an allocation must 
 kernel's line says from the model's own state. What is logged can be taken back and applied again in another order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import TypeAlias
 
 from attrs import define, field, frozen
 
 from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START
-from sim.replay.purges import END, TOP, Candidate, Step, choices
+from sim.replay.purges import END, MERGE, TAKE, TOP, Candidate, Known, Step, choices
 from sim.replay.recording import Recording
 from sim.replay.state import NOWHERE, POOL_CLASSES, Held, KernelState
 from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent
@@ -72,6 +72,8 @@ class Purge:
     position: int = 0
     areas: dict[int, list[int]] | None = None
     """The frees it takes, by the node in whose lazy list they are; None while that is open."""
+    detached: list[Held] = field(factory=list)
+    """A pool that decays at this moment."""
     decayed: list[Held] = field(factory=list)
     taken: dict[int, list[Held]] = field(factory=dict)
     """What was taken from the lazy list of each node."""
@@ -95,6 +97,8 @@ class Line:
         self.done = bytearray(len(recording.events))
         self.ended = 0
         """Purges that are over."""
+        self.purged_pages = 0
+        """Pages in what they took."""
         self.purge: Purge | None = None
         self.plans: dict[int, tuple[int, ...]] = {}
         """The frees that were chosen for each purge."""
@@ -220,6 +224,8 @@ class Line:
         if purged.until == END:
             self.purge = None
             self.ended += 1
+            self.state.undoing(setattr, self, "purged_pages", self.purged_pages)
+            self.purged_pages += sum(area.size_class + 1 for areas in purge.taken.values() for area in areas)
             self.settle(self.recording.purges[purged.number])
             self.state.undoing(self._unend, purge)
         return True
@@ -233,7 +239,12 @@ class Line:
 
     def _begin(self, number: int) -> None:
         index = self.recording.purges[number]
-        steps: list[Step] = [(0, node, part) for node in range(self.state.nr_nodes) for part in range(3)]
+        steps: list[Step] = []
+        for node, pools in enumerate(self.state.pools):
+            for size_class, pool in enumerate(pools):
+                if pool:
+                    steps += ((0, node, 2 * size_class), (0, node, 2 * size_class + 1))
+            steps += ((0, node, MERGE), (0, node, TAKE))
         self.purge = Purge(number, index in self.recording.full, steps)
         self.state.undoing(setattr, self, "purge", None)
 
@@ -245,6 +256,7 @@ class Line:
         before = (
             purge.position,
             purge.areas,
+            purge.detached,
             purge.decayed,
             purge.taken,
             purge.by_start,
@@ -254,12 +266,16 @@ class Line:
         self.state.undoing(_restore, purge, before)
         stage, node, part = purge.steps[purge.position]
         possible = True
-        if stage == 0 and part == 0:
-            purge.decayed = self._decay(node, purge.full)
-        elif stage == 0 and part == 1:
-            self._release_merged(purge.decayed)
-        elif stage == 0:
+        if stage == 0 and part == TAKE:
             possible = self._take_lazy(purge, node, now)
+        elif stage == 0 and part == MERGE:
+            self._release_merged(sorted(purge.decayed, key=lambda area: area.va_start))
+            purge.decayed = []
+        elif stage == 0 and part % 2:
+            self._decay(purge, node, part // 2)
+        elif stage == 0:
+            purge.detached = self.state.pools[node][part // 2].copy()
+            self.state.replace(node, part // 2, [])
         elif part == TOP:
             for area in reversed(purge.left):
                 self.release(area.va_start, area.va_end)
@@ -269,19 +285,15 @@ class Line:
         purge.position += 1
         return possible
 
-    def _decay(self, node: int, full: bool) -> list[Held]:
-        """Take areas out of a node's pools, newest first (`decay_va_pool_node`)."""
-        decayed: list[Held] = []
-        for size_class, pool in enumerate(self.state.pools[node]):
-            if not pool:
-                continue
-            count = len(pool) if full else len(pool) // 4
-            if not count and self.rules.decay == "underflow":
-                count = len(pool)
-            if count:
-                decayed += pool[len(pool) - count :]
-                self.state.replace(node, size_class, pool[: len(pool) - count])
-        return sorted(decayed, key=lambda area: area.va_start)
+    def _decay(self, purge: Purge, node: int, size_class: int) -> None:
+        """Take the newest areas out of a detached pool and attach it again (`decay_va_pool_node`)."""
+        pool = purge.detached
+        keep = 0 if purge.full else len(pool) - len(pool) // 4
+        if keep == len(pool) and self.rules.decay == "underflow":
+            keep = 0
+        self.state.replace(node, size_class, pool[:keep])
+        purge.decayed = purge.decayed + pool[keep:]
+        purge.detached = []
 
     def _release_merged(self, areas: list[Held]) -> None:
         """Give areas, ascending, back to the free space, neighbours as one range (`reclaim_list_global`)."""
@@ -347,11 +359,25 @@ class Line:
                 purge.areas.setdefault(self.node_of_free(free), []).append(free)
         return purge.areas.get(node, [])
 
+    def area_of_free(self, index: int) -> Held | None:
+        """Give the area of a free: busy or lazy by now, or as the trace says it will be; None if that is unknown."""
+        event = self.recording.events[index]
+        assert isinstance(event, FreeEvent), "only freed areas become lazy"
+        lazy = self.state.lazy.get(event.va_start)
+        if lazy is not None and lazy.freed == index:
+            return lazy
+        allocation = self.recording.allocated_by.get(index)
+        if allocation is None or self.done[allocation]:
+            return self.state.busy.get(event.va_start)
+        printed = self.recording.events[allocation]
+        assert isinstance(printed, AllocEvent), "only allocations make areas"
+        return Held(printed.va_start, printed.va_start + printed.size, self.node_of(printed, printed.cpu))
+
     def node_of_free(self, index: int) -> int:
         """Give the node whose lazy list a free's area is in, or will be."""
         event = self.recording.events[index]
         assert isinstance(event, FreeEvent), "only freed areas become lazy"
-        area = self.state.busy.get(event.va_start) or self.state.lazy.get(event.va_start)
+        area = self.area_of_free(index)
         return self.state.home(event.va_start) if area is None else self.state.lazy_node(area)
 
     def _put_away(self, purge: Purge, node: int, area: Held) -> None:
@@ -381,29 +407,40 @@ class Line:
         ]
         return sorted(area.freed for area in self.state.lazy.values()) + to_come + late
 
-    def choices(self, number: int) -> Iterator[tuple[int, ...]]:
+    def choices(
+        self, number: int, taken: Set[int] = frozenset(), spared: Set[int] = frozenset()
+    ) -> Iterator[tuple[int, ...]]:
         """Give the sets of frees that purge `number` can have taken, likeliest first."""
-        event = self.recording.events[self.recording.purges[number]]
+        index = self.recording.purges[number]
+        event = self.recording.events[index]
         assert isinstance(event, PurgeEvent), "only purges take lazy areas"
-        taken = self.purge.taken if self.purge is not None and self.purge.number == number else {}
-        wanted = event.num_purged - sum(map(len, taken.values()))
+        had = self.purge.taken if self.purge is not None and self.purge.number == number else {}
         candidates = []
-        for index in self.candidates(number):
-            free = self.recording.events[index]
-            assert isinstance(free, FreeEvent), "only frees are candidates"
-            node = self.node_of_free(index)
-            if node not in taken:
-                candidates.append(Candidate(index, node, free.va_start))
-        found = False
-        for chosen in choices(candidates, wanted, (event.start, event.end)):
-            found = True
-            yield chosen
-        if not found:
-            yield tuple(one.index for one in candidates[:wanted])
+        for free in self.candidates(number):
+            freed = self.recording.events[free]
+            assert isinstance(freed, FreeEvent), "only frees are candidates"
+            node = self.node_of_free(free)
+            if node not in had:
+                area = self.area_of_free(free)
+                pages = (area.size_class + 1) if area else 0
+                candidates.append(Candidate(free, node, freed.va_start, pages))
+        pages_by_now = self.recording.purged_pages.get(index)
+        known = Known(
+            event.num_purged - sum(map(len, had.values())),
+            (event.start, event.end),
+            None
+            if pages_by_now is None
+            else pages_by_now
+            - self.purged_pages
+            - sum(area.size_class + 1 for areas in had.values() for area in areas),
+            taken,
+            spared,
+        )
+        return choices(candidates, known)
 
 
 def _restore(purge: Purge, before: tuple[object, ...]) -> None:
-    purge.position, purge.areas, purge.decayed, purge.taken, purge.by_start, purge.left, purge.steps = before  # type: ignore
+    purge.position, purge.areas, purge.detached, purge.decayed, purge.taken, purge.by_start, purge.left, purge.steps = before  # type: ignore
 
 
 def _between(ascending: Sequence[int], after: int, until: int) -> Sequence[int]:

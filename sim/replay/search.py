@@ -174,19 +174,16 @@ class Search:
         if line.purge is not None:
             line.apply_all(undone)
             return False
-        events = line.recording.events
-        tried = 0
-        for areas in line.choices(number):
+        planned = [
+            Purged(number, one.until) if isinstance(one, Purged) and one.number == number else one for one in undone
+        ]
+        for tried, areas in enumerate(line.choices(number, wanted, unwanted)):
             if areas == before:
                 continue
-            starts = {events[free].va_start for free in areas}
-            if not wanted <= starts or unwanted & starts:
-                continue
-            tried += 1
             if tried > CHOICES:
                 break
             line.pinned[number] = areas
-            if line.apply_all(undone) and self._others_came_first(index, 4):
+            if line.apply_all(planned) and self._others_came_first(index, 4):
                 return True
             line.take_back(here)
         if pinned is None:
