@@ -87,6 +87,13 @@ class FreeSpace:
         previous, _following = self._tree.neighbours(va_start)
         return previous != NIL and va_end <= self._tree.va_end[previous]
 
+    def block(self, addr: int) -> VmapArea | None:
+        """Give the free range that `addr` is in, None if it is not free. O(log n)."""
+        previous, _following = self._tree.neighbours(addr)
+        if previous == NIL or self._tree.va_end[previous] <= addr:
+            return None
+        return VmapArea(self._tree.va_start[previous], self._tree.va_end[previous])
+
     def take(self, va_start: int, va_end: int) -> None:
         """Take out exactly `[va_start, va_end)`. O(log n).
 

@@ -12,6 +12,7 @@ from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace
 
 KEEP_PURGES = 4
 KEEP = 4000
+BLOCK = 1 << 24
 
 
 def replay(trace: Trace, nr_nodes: int, rules: Rules, verbose: int = 0):
@@ -41,7 +42,7 @@ def replay(trace: Trace, nr_nodes: int, rules: Rules, verbose: int = 0):
                 if found:
                     how["inferred"] += 1
                     continue
-                where = force(line, index, event)
+                where = force(line, index, event, expected[1])
                 how["unexplained"] += 1
                 how[f"  {expected[0]} but {where}"] += 1
                 if len(first) < verbose:
@@ -59,6 +60,12 @@ def replay(trace: Trace, nr_nodes: int, rules: Rules, verbose: int = 0):
                         free for free in next(line.choices(line.ended)) if line.done[free]
                     )
                     assert line.apply(Purged(line.ended, END))
+                gone = [low for low, (_high, since) in line.limbo.items() if since < line.ended - 1]
+                for low in gone:
+                    high, _since = line.limbo.pop(low)
+                    line.state.free.release(low, high)
+                if gone:
+                    line.forget(0)
         if index % 256 == 0:
             trim(line)
     return line, how, first
@@ -82,7 +89,7 @@ def migrated(line: Line, index: int, event: AllocEvent) -> bool:
     return False
 
 
-def force(line: Line, index: int, event: AllocEvent) -> str:
+def force(line: Line, index: int, event: AllocEvent, expected: int | None) -> str:
     """Set the state to the kernel's."""
     state = line.state
     start, end = event.va_start, event.va_start + event.size
@@ -100,6 +107,11 @@ def force(line: Line, index: int, event: AllocEvent) -> str:
         state.free.take(start, end)
     else:
         where += " !not free"
+    if expected is not None and expected < start and where == "free":
+        block = state.free.space.block(expected)
+        if block is not None and block.va_end - block.va_start <= BLOCK:
+            state.free.take(block.va_start, block.va_end)
+            line.limbo[block.va_start] = (block.va_end, line.ended)
     state.add_busy(Held(start, end, node))
     line.settle(index)
     line.forget(0)
@@ -132,6 +144,11 @@ def evict(line: Line, start: int, end: int, node: int) -> str:
                 state.replace(other, size_class, pool[:position] + ([] if own else pool[position + 1 :]))
                 for one in above:
                     state.add_lazy(one, one.freed)
+    for low, (high, _since) in list(line.limbo.items()):
+        if low < end and start < high:
+            del line.limbo[low]
+            owners.append("limbo")
+            state.free.release(low, high)
     purge = line.purge
     if purge is not None:
         for held in (purge.detached, purge.decayed, purge.left, *purge.taken.values()):

@@ -99,12 +99,16 @@ class Line:
         """Purges that are over."""
         self.purged_pages = 0
         """Pages in what they took."""
+        self.purged_frees = 0
+        """A number that tells sets of frees that they took apart."""
         self.purge: Purge | None = None
         self.plans: dict[int, tuple[int, ...]] = {}
         """The frees that were chosen for each purge."""
         self.pinned: dict[int, tuple[int, ...]] = {}
         """The frees to choose for a purge, where the likeliest have proved wrong."""
         self.hidden_frees: list[int] = []
+        self._likeliest: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self.limbo: dict[int, tuple[int, int]] = {}
         self.doubted: dict[tuple[int, int], int] = {}
 
     # -- applying and taking back -----------------------------------------------------------------
@@ -151,6 +155,8 @@ class Line:
 
     def forget(self, keep: int) -> None:
         """Give up the way back to before the last `keep` happenings."""
+        if not keep:
+            self._likeliest.clear()
         if len(self.log) > keep:
             self.state.forget(self.log[len(self.log) - keep].mark if keep else self.state.mark())
             del self.log[: len(self.log) - keep]
@@ -225,6 +231,8 @@ class Line:
             self.purge = None
             self.ended += 1
             self.state.undoing(setattr, self, "purged_pages", self.purged_pages)
+            self.state.undoing(setattr, self, "purged_frees", self.purged_frees)
+            self.purged_frees += sum(map(_print_of, purge.taken.values()))
             self.purged_pages += sum(area.size_class + 1 for areas in purge.taken.values() for area in areas)
             self.settle(self.recording.purges[purged.number])
             self.state.undoing(self._unend, purge)
@@ -352,7 +360,11 @@ class Line:
             number = purge.number
             areas = self.pinned.get(number)
             if areas is None:
-                areas = next(self.choices(number))
+                # What a purge may take does not depend on how much of it has been printed, only on what is taken.
+                key = (number, self.purged_frees, *(_print_of(taken) for taken in purge.taken.values()))
+                areas = self._likeliest.get(key)
+                if areas is None:
+                    areas = self._likeliest[key] = next(self.choices(number))
             self.plans[number] = areas
             purge.areas = {}
             for free in areas:
@@ -437,6 +449,11 @@ class Line:
             spared,
         )
         return choices(candidates, known)
+
+
+def _print_of(areas: Sequence[Held]) -> int:
+    """Give a number that tells sets of freed areas apart."""
+    return sum((area.freed + 1) ** 3 for area in areas)
 
 
 def _restore(purge: Purge, before: tuple[object, ...]) -> None:

@@ -23,6 +23,9 @@ DEPTH = 12
 BACK = 200
 """Happenings before which an allocation is tried."""
 
+FORGETTING = 0.9
+PATIENCE = 5.0
+
 CHOICES = 60
 """Sets of areas that are tried for one purge."""
 
@@ -32,22 +35,27 @@ class Search:
 
     def __init__(self, line: Line) -> None:
         self.line = line
+        self._failures = 0.0
         self.moved: list[int] = []
         """Allocations that happened before their line's turn, by the last explanation."""
 
     def explain(self, index: int) -> str | None:
         """Let the allocation `index` happen, in another order if it takes one; say how, None if it cannot."""
-        for how, attempt in (
-            ("reordered", self._others_came_first),
-            ("purge_phase", self._purge_had_begun),
-            ("reordered", self._came_earlier),
-            ("purge_phase", self._purge_took_others),
+        self._failures *= FORGETTING
+        for how, attempt, costly in (
+            ("reordered", self._others_came_first, False),
+            ("purge_phase", self._purge_had_begun, False),
+            ("reordered", self._came_earlier, True),
+            ("purge_phase", self._purge_took_others, True),
         ):
+            if costly and self._failures > PATIENCE:
+                continue
             length = len(self.line.log)
             self.moved = []
             if attempt(index):
                 return how
             assert len(self.line.log) == length, f"{attempt} left something behind"
+        self._failures += 1
         return None
 
     def _event(self, index: int) -> AllocEvent:
@@ -127,6 +135,11 @@ class Search:
         number = line.ended
         if number >= len(line.recording.purges):
             return False
+        event = self._event(index)
+        source, expected = line.predict(event, event.cpu)
+        if source == "free" and event.align <= PAGE_SIZE and expected is not None and expected < event.va_start:
+            if line.state.free.space.holds(event.va_start, event.va_start + event.size):
+                return False  # a purge only adds free space: what is expected would be lower still
         before = line.recording.previous[line.recording.purges[number]]
         if line.purge is None and before >= 0 and not line.done[before]:
             return False
@@ -141,7 +154,7 @@ class Search:
             if not line.apply(Purged(number, step, now)):
                 break
             then = line.predict(event, event.cpu)[1]
-            if then != expected:
+            if then != expected or step[0] == 0:
                 expected = then
                 so_far = len(line.log)
                 if self._others_came_first(index, 3):
