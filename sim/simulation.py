@@ -4,10 +4,8 @@ Who owns what: the machines own areas, the world owns time, the recorder owns wh
 here.
 """
 
-import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import trio
@@ -26,6 +24,7 @@ from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
 from sim.checks import Evidence, Verdict, run_all
 from sim.costs import MessagePassing
+from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.recorder import Recorder
 from sim.scenario.model import Scenario
@@ -102,7 +101,7 @@ def simulate(
         await world.conduct()
         wall_s, virtual_ns = time.perf_counter() - began_s, world.now_ns
 
-    with _rare_collections():
+    with rare_collections():
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
         recorder.fold()
@@ -122,22 +121,6 @@ def simulate(
         verdicts=verdicts,
         facts=workload.facts,
     )
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for garbage cycles rarely: operations that wait to be folded look like growth, and are not.
-
-    At CPython's default of 700 new objects the collector takes a seventh of a run's time.
-    """
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 class _System:
