@@ -37,6 +37,7 @@ def command(session: Session, vmallocinfo: Path, cpus: int | None, out: Path | N
     """Hold what a real kernel recorded against the model."""
     from sim.partition import nodes_shown_by, partition
     from sim.partition_summary import show_partition
+    from sim.traces.lines import STANDARD_INPUT, place_of
     from sim.vmallocinfo import read_vmallocinfo
 
     records = read_vmallocinfo(vmallocinfo)
@@ -44,8 +45,9 @@ def command(session: Session, vmallocinfo: Path, cpus: int | None, out: Path | N
     if out is not None:
         session.out = out
         _write(report, out)
-        session.finished.append(vmallocinfo.name)
-    show_partition(session.console(), printable(vmallocinfo.name), report)
+        session.finished.append(PARTITION)
+    name = place_of(vmallocinfo) if vmallocinfo == STANDARD_INPUT else vmallocinfo.name
+    show_partition(session.console(), printable(name), report)
     return 0
 
 

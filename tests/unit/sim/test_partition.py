@@ -59,9 +59,9 @@ def test_another_number_of_nodes_is_told_where() -> None:
 
     assert not order.agrees
     assert order.first_line == 101
-    assert order.found is not None
     assert order.found == (
-        "0xffffc90000020000-0xffffc90000025000   20480 kernel_clone+0xc2/0x430 pages=4 vmalloc N0=4: node 0 after node 1"
+        "0xffffc90000020000-0xffffc90000025000   20480 kernel_clone+0xc2/0x430 pages=4 vmalloc N0=4: "
+        "node 0 after node 1"
     )
 
 
