@@ -71,7 +71,8 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
             "sessions": outcome.batches.sessions,
             "areas": outcome.batches.areas,
         }
-    return results
+    assert not results.keys() & outcome.report.keys(), "a workload's report has a key of its own"
+    return {**results, **outcome.report}
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> None:

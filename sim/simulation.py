@@ -7,6 +7,7 @@ here.
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import trio
 from attrs import frozen
@@ -60,6 +61,8 @@ class Outcome:
     batches: BatchTotals
     verdicts: dict[str, Verdict]
     facts: dict[str, int]
+    report: dict[str, Any]
+    """What the workload itself found: further keys of results.json."""
 
     @property
     def ok(self) -> bool:
@@ -120,6 +123,7 @@ def simulate(
         batches=system.batch_totals(),
         verdicts=verdicts,
         facts=workload.facts,
+        report=workload.report(),
     )
 
 

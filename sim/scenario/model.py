@@ -165,10 +165,47 @@ class TraceUse:
 
 
 @frozen
+class VmallocTest:
+    """`[workload.test_vmalloc]`: the parameters of lib/test_vmalloc.c, with its defaults, and what a machine adds.
+
+    Worker i is a thread on CPU i modulo `machine.cpus`; workers of one CPU take turns of `slice_ns` (0.75 ms times
+    1 + log2 of 8 CPUs, the base slice of kernel/sched/fair.c). `run_test_mask` is the sum of tests' ids (`list`
+    them in docs/how-to/run-test-vmalloc.md); `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `page_ns` is how long each
+    page of an allocation takes besides its area (to be had, cleared and mapped; no figure is published for it
+    alone). `grace_period_ns` is how long `kvfree_rcu` holds an area: the median of a recorded test of one thread,
+    in which single ones took 26 ms to 5 s; take it for a guess. `cycles_per_us` turns the run's time into the
+    cycles that the summary has.
+    """
+
+    nr_threads: int = field(default=0, validator=_between(0, 65_535))
+    sequential_test_order: bool = False
+    test_repeat_count: int = field(default=1, validator=_between(1, 10**6))
+    test_loop_count: int = field(default=1_000_000, validator=_between(1, 2**31 - 1))
+    nr_pages: int = field(default=0, validator=_between(0, 2**20))
+    use_huge: bool = False
+    run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
+    nr_pcpu_objects: int = field(default=35_000, validator=_between(1, 10**7))
+    page_ns: int = field(default=0, validator=_COST_NS)
+    grace_period_ns: int = field(default=54_500_000, validator=_between(0, 10**12))
+    slice_ns: int = field(default=3_000_000, validator=_between(1, 10**12))
+    cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))
+
+    @property
+    def workers(self) -> int:
+        """How many threads there are: `clamp(nr_threads, 1, USHRT_MAX)`."""
+        return max(1, self.nr_threads)
+
+    @property
+    def pages(self) -> int:
+        """Pages of the tests that have a number of pages: `nr_pages > 0 ? nr_pages : 1`."""
+        return max(1, self.nr_pages)
+
+
+@frozen
 class Workload:
     """`[workload]`: what the CPUs do. `file` is for `trace`; `operations` to `think_ns` are for `mix`."""
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace"]))
+    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace", "test_vmalloc"]))
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
@@ -177,6 +214,7 @@ class Workload:
     file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
     trace: TraceUse = field(factory=TraceUse)
+    test_vmalloc: VmallocTest = field(factory=VmallocTest)
 
 
 @frozen

@@ -17,6 +17,9 @@ from protocol import registry
 from protocol.area import VmapArea
 from sim.scenario.model import Scenario
 
+SEPARATOR = "_"
+"""Words of names: `test_vmalloc` is called as in the kernel (see `protocol.registry`)."""
+
 ClientScript: TypeAlias = Callable[[Client], Coroutine[Any, Any, None]]
 
 
@@ -36,6 +39,8 @@ class Plan:
     """Makes the script of each CPU, in the world it will run in."""
     facts: dict[str, int] = field(factory=dict)
     """What is worth knowing about the workload's source, for the log."""
+    report: Callable[[], dict[str, Any]] = dict
+    """Gives what the workload itself found, when its scripts are over: further keys of results.json."""
 
 
 class Workload(Protocol):
