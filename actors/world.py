@@ -105,6 +105,14 @@ class Port:
         )
         self.probes = self.queue_ns = self.service_ns = 0
 
+    def complete_part(self, operation: str, begin_ns: int, addr: int, answer: Answer) -> None:
+        """Record something that was done as a part of the present operation, which keeps the accounts.
+
+        The operation around it must not have inserted or removed anything yet: whoever judges answers takes all
+        that a CPU did until now for known.
+        """
+        self._completed((operation, self.cpu, begin_ns, self.now_ns, 0, 0, 0, addr, answer))
+
     def forget(self) -> None:
         """Start new accounts without a record: the present operation failed."""
         self.probes = self.queue_ns = self.service_ns = 0

@@ -100,20 +100,31 @@ class RangeTree:
 
     def insert_after(self, previous: RangeNode, va_start: int, va_end: int) -> None:
         """Insert a range as the successor of `previous`, as the first of all if that is `nil`. O(log n)."""
-        nil = self.nil
-        node = RangeNode(va_start, va_end)
-        node.left = node.right = nil
-        node.red = True
-        if previous.right is nil:
-            parent = previous
-            parent.right = node
+        if previous.right is self.nil:
+            node = self._hang(previous, va_start, va_end)
+            previous.right = node
         else:
             parent = self._leftmost(previous.right)
+            node = self._hang(parent, va_start, va_end)
             parent.left = node
-        node.parent = parent
-        self._len += 1
-        self._refresh(parent)
-        self._repair_after_insert(node)
+        self._settle(node)
+
+    def insert_before(self, following: RangeNode, va_start: int, va_end: int) -> None:
+        """Insert a range as the predecessor of `following`, a node of the tree. O(log n).
+
+        The place is the only one between the two neighbours, so a search for it ends there as well.
+        """
+        nil = self.nil
+        if following.left is nil:
+            node = self._hang(following, va_start, va_end)
+            following.left = node
+        else:
+            parent = following.left
+            while parent.right is not nil:
+                parent = parent.right
+            node = self._hang(parent, va_start, va_end)
+            parent.right = node
+        self._settle(node)
 
     def resize(self, node: RangeNode, va_start: int, va_end: int) -> None:
         """Move the borders of `node` within the gap between its neighbours. O(log n)."""
@@ -143,6 +154,20 @@ class RangeTree:
             self._refresh(node)
         if not gone.red:
             self._repair_after_erase(child, parent)
+
+    def _hang(self, parent: RangeNode, va_start: int, va_end: int) -> RangeNode:
+        """Make a red leaf below `parent`, which its caller links down to it."""
+        node = RangeNode(va_start, va_end)
+        node.left = node.right = self.nil
+        node.parent = parent
+        node.red = True
+        return node
+
+    def _settle(self, node: RangeNode) -> None:
+        """Restore the rules after a leaf was linked."""
+        self._len += 1
+        self._refresh(node.parent)
+        self._repair_after_insert(node)
 
     # -- keeping the rules ------------------------------------------------------------------------
 

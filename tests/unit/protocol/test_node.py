@@ -375,7 +375,7 @@ def test_an_area_without_addresses_is_refused(area: VmapArea) -> None:
 
 def test_a_listing_is_bounded_whatever_the_request_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of 2^64 - 1 gives the machine's own most, and says that there is more."""
-    monkeypatch.setattr("protocol.node.LIST_MOST", 3)
+    monkeypatch.setattr("protocol.freed.LIST_MOST", 3)
     machine = NodeMachine(ZoneLayout(1, 16), [0], "busy/0")
     machine.preload(VmapArea(n, n + 1) for n in range(5))
     reply, _ = machine.handle(ListAreas(0, 0, 2**64 - 1))
