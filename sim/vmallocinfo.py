@@ -12,41 +12,34 @@ Nothing is locked for longer than a node, so that a file can show an area twice,
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from enum import IntFlag
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TypeAlias
 
 from attrs import frozen
 
-from protocol.area import PAGE_SIZE, VmapArea
+from protocol.area import PAGE_SIZE, VMAP_RAM, Vm, VmapArea
 from sim.traces.errors import TraceError, Unprintable, quoted
 from sim.traces.events import HIGHEST_END
 from sim.traces.lines import numbered_lines, place_of
 
-
-class VmFlags(IntFlag):
-    """The flags of a vm_struct that are printed, in the order of their words (include/linux/vmalloc.h)."""
-
-    VM_IOREMAP = 0x1
-    VM_SPARSE = 0x1000
-    VM_ALLOC = 0x2
-    VM_MAP = 0x4
-    VM_USERMAP = 0x8
-    VM_DMA_COHERENT = 0x10
-
-
-NO_FLAGS = VmFlags(0)
-
 _WORDS = {
-    "ioremap": VmFlags.VM_IOREMAP,
-    "sparse": VmFlags.VM_SPARSE,
-    "vmalloc": VmFlags.VM_ALLOC,
-    "vmap": VmFlags.VM_MAP,
-    "user": VmFlags.VM_USERMAP,
-    "dma-coherent": VmFlags.VM_DMA_COHERENT,
+    "ioremap": Vm.IOREMAP,
+    "sparse": Vm.SPARSE,
+    "vmalloc": Vm.ALLOC,
+    "vmap": Vm.MAP,
+    "user": Vm.USERMAP,
+    "dma-coherent": Vm.DMA_COHERENT,
 }
+"""The flags that are printed, in the order of their words."""
+
+NO_FLAGS = Vm(0)
+PRINTED_FLAGS = reduce(or_, _WORDS.values())
+
+_POINTER_SIZE = 8
 
 
 @frozen
@@ -54,15 +47,15 @@ class VmStructLine:
     """An area with a vm_struct; `area` includes the guard page.
 
     `caller` is as `%pS` prints it ("" for none), `nr_pages` and `phys_addr` (bytes) are 0 where there are
-    none, `vpages` says that `pages[]` is vmalloc'ed itself, `numa_pages` counts the pages of each NUMA node
-    that has some, ascending.
+    none, `flags` are those that have a word, `vpages` says that `pages[]` is vmalloc'ed itself, `numa_pages` counts
+    the pages of each NUMA node that has some, ascending.
     """
 
     area: VmapArea
     caller: str = ""
     nr_pages: int = 0
     phys_addr: int = 0
-    flags: VmFlags = NO_FLAGS
+    flags: Vm = NO_FLAGS
     vpages: bool = False
     numa_pages: tuple[tuple[int, int], ...] = ()
 
@@ -142,6 +135,28 @@ def read_vmallocinfo(path: Path) -> list[VmallocInfoLine]:
 def write_vmallocinfo(records: Iterable[VmallocInfoLine]) -> str:
     """Give the text of /proc/vmallocinfo for `records`, in their order."""
     return "".join(map(_line, records))
+
+
+def lines_of(busy: Iterable[VmapArea], unpurged: Iterable[VmapArea]) -> Iterator[VmallocInfoLine]:
+    """Give the records of areas as they are in trees: what the kernel shows of each, in the order given.
+
+    Nothing of an area that is not mapped yet (VM_UNINITIALIZED), nor of one that neither has a vm_struct nor is
+    vm_map_ram()'s. NUMA nodes are not counted: pages have no place here.
+    """
+    for area in busy:
+        if area.vm is None:
+            if area.flags & VMAP_RAM:
+                yield VmMapRamLine(area)
+        elif not area.vm.flags & Vm.UNINITIALIZED:
+            yield VmStructLine(
+                area,
+                caller=area.vm.caller,
+                nr_pages=area.vm.nr_pages,
+                phys_addr=area.vm.phys_addr,
+                flags=Vm(area.vm.flags) & PRINTED_FLAGS,
+                vpages=area.vm.nr_pages * _POINTER_SIZE > PAGE_SIZE,
+            )
+    yield from map(UnpurgedLine, unpurged)
 
 
 def by_address(records: Iterable[VmallocInfoLine]) -> list[VmallocInfoLine]:

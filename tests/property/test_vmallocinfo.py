@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.area import PAGE_SIZE, VmapArea
+from protocol.area import PAGE_SIZE, Vm, VmapArea
 from sim.vmallocinfo import (
+    PRINTED_FLAGS,
     UnpurgedLine,
     VmallocInfoLine,
-    VmFlags,
     VmMapRamLine,
     VmStructLine,
     by_address,
@@ -32,7 +32,7 @@ AREAS = st.builds(
     st.integers(1, 2**52 - 2),
     st.integers(1, 2**30),
 )
-FLAGS = st.sets(st.sampled_from(list(VmFlags))).map(lambda flags: VmFlags(sum(flags)))
+FLAGS = st.sets(st.sampled_from(list(PRINTED_FLAGS))).map(lambda flags: Vm(sum(flags)))
 NUMA = st.dictionaries(st.integers(0, 1023), st.integers(1, 2**31 - 1), max_size=4).map(
     lambda pages: tuple(sorted(pages.items()))
 )

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from protocol.area import VmapArea
+from protocol.area import VMAP_BLOCK, VMAP_RAM, Vm, VmapArea, VmStruct
 from sim.traces.errors import TraceError
 from sim.vmallocinfo import (
     UnpurgedLine,
     VmallocInfoLine,
-    VmFlags,
     VmMapRamLine,
     VmStructLine,
+    lines_of,
     read_vmallocinfo,
     write_vmallocinfo,
 )
@@ -48,9 +48,9 @@ def test_there_are_real_files() -> None:
     assert len(REAL) == 3
     assert {type(record) for record in records} == {VmStructLine, UnpurgedLine}
     assert {record.flags for record in records if isinstance(record, VmStructLine)} == {
-        VmFlags.VM_ALLOC,
-        VmFlags.VM_MAP,
-        VmFlags.VM_IOREMAP,
+        Vm.ALLOC,
+        Vm.MAP,
+        Vm.IOREMAP,
     }
 
 
@@ -58,17 +58,15 @@ LINES = [
     ("", VmStructLine(AREA)),
     (" vm_map_ram", VmMapRamLine(AREA)),
     (" unpurged vm_area", UnpurgedLine(AREA)),
-    (" vmalloc", VmStructLine(AREA, flags=VmFlags.VM_ALLOC)),
+    (" vmalloc", VmStructLine(AREA, flags=Vm.ALLOC)),
     (" pages=1", VmStructLine(AREA, nr_pages=1)),
     (
         " gen_pool_add_owner+0x3e/0xc0 pages=1 vmalloc N0=1",
-        VmStructLine(
-            AREA, "gen_pool_add_owner+0x3e/0xc0", nr_pages=1, flags=VmFlags.VM_ALLOC, numa_pages=((0, 1),)
-        ),
+        VmStructLine(AREA, "gen_pool_add_owner+0x3e/0xc0", nr_pages=1, flags=Vm.ALLOC, numa_pages=((0, 1),)),
     ),
     (
         " hpet_enable+0x9e/0x500 phys=0x00000000fed00000 ioremap",
-        VmStructLine(AREA, "hpet_enable+0x9e/0x500", phys_addr=0xFED0_0000, flags=VmFlags.VM_IOREMAP),
+        VmStructLine(AREA, "hpet_enable+0x9e/0x500", phys_addr=0xFED0_0000, flags=Vm.IOREMAP),
     ),
     (
         " xlog_alloc_log+0x12f/0x3c0 [xfs] pages=300 vmalloc vpages N0=44 N2=256",
@@ -76,22 +74,22 @@ LINES = [
             AREA,
             "xlog_alloc_log+0x12f/0x3c0 [xfs]",
             nr_pages=300,
-            flags=VmFlags.VM_ALLOC,
+            flags=Vm.ALLOC,
             vpages=True,
             numa_pages=((0, 44), (2, 256)),
         ),
     ),
     (
         " 0xffffffffa000001b pages=1 vmalloc",
-        VmStructLine(AREA, "0xffffffffa000001b", nr_pages=1, flags=VmFlags.VM_ALLOC),
+        VmStructLine(AREA, "0xffffffffa000001b", nr_pages=1, flags=Vm.ALLOC),
     ),
     (
         " bpf_map_area_mmapable_alloc+0x1/0x2 sparse",
-        VmStructLine(AREA, "bpf_map_area_mmapable_alloc+0x1/0x2", flags=VmFlags.VM_SPARSE),
+        VmStructLine(AREA, "bpf_map_area_mmapable_alloc+0x1/0x2", flags=Vm.SPARSE),
     ),
     (
         " f+0x1/0x2 pages=1 phys=0x0000000000001000 ioremap sparse vmalloc vmap user dma-coherent vpages N0=1",
-        VmStructLine(AREA, "f+0x1/0x2", 1, 4096, VmFlags(0x101F), True, ((0, 1),)),
+        VmStructLine(AREA, "f+0x1/0x2", 1, 4096, Vm(0x101F), True, ((0, 1),)),
     ),
 ]
 
@@ -104,6 +102,29 @@ def test_kinds_of_lines(tmp_path: Path, words: str, record: VmallocInfoLine) -> 
 
     assert read_vmallocinfo(path) == [record]
     assert write_vmallocinfo([record]) == f"{RANGE}{words}\n"
+
+
+def test_lines_of_areas() -> None:
+    """What a tree holds, as the kernel shows it: no line for what is not mapped yet, or has neither vm nor RAM."""
+
+    def busy(vm: VmStruct | None, flags: int = 0) -> VmapArea:
+        return VmapArea(AREA.va_start, AREA.va_end, flags, vm)
+
+    areas = [
+        busy(VmStruct(Vm.ALLOC | Vm.NO_GUARD, "f+0x1/0x2", nr_pages=512)),
+        busy(VmStruct(Vm.ALLOC, "f+0x1/0x2", nr_pages=513)),
+        busy(VmStruct(Vm.IOREMAP, "g+0x1/0x2", phys_addr=4096)),
+        busy(VmStruct(Vm.ALLOC | Vm.UNINITIALIZED, "h+0x1/0x2")),
+        busy(None, VMAP_RAM | VMAP_BLOCK),
+        busy(None),
+    ]
+    assert write_vmallocinfo(lines_of(areas, [AREA])) == (
+        f"{RANGE} f+0x1/0x2 pages=512 vmalloc\n"
+        f"{RANGE} f+0x1/0x2 pages=513 vmalloc vpages\n"
+        f"{RANGE} g+0x1/0x2 phys=0x0000000000001000 ioremap\n"
+        f"{RANGE} vm_map_ram\n"
+        f"{RANGE} unpurged vm_area\n"
+    )
 
 
 def test_sizes_take_seven_columns_or_more() -> None:
