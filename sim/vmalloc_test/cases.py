@@ -74,10 +74,10 @@ def _fixed_size(parameters: VmallocTest) -> Vmalloc:
 def full_fit_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
     """Leave holes of just the size that is then allocated and freed over and over: as many as lazy_max_pages()."""
     junk_length = machine.cpus.bit_length() * (32 * 2**20 // PAGE_SIZE)
-    table = yield _table(junk_length)
+    table = yield table_of(junk_length)
     if table is None:
         return -1
-    junk_table = yield _table(junk_length)
+    junk_table = yield table_of(junk_length)
     if junk_table is None:
         yield Vfree(table)
         return -1
@@ -99,7 +99,7 @@ def full_fit_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
 
 def long_busy_list_alloc_test(parameters: VmallocTest, _machine: Machine) -> Steps:
     """Allocate and free 100 pages and one page while 15,000 other areas are there."""
-    table = yield _table(BUSY_AREAS)
+    table = yield table_of(BUSY_AREAS)
     if table is None:
         return -1
     kept = []
@@ -164,7 +164,7 @@ def align_shift_alloc_test(_parameters: VmallocTest, _machine: Machine) -> Steps
 
 def pcpu_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
     """Allocate objects of per-CPU memory, then free them; chunks of it are areas."""
-    table = yield _table(parameters.nr_pcpu_objects)
+    table = yield table_of(parameters.nr_pcpu_objects)
     if table is None:
         return -1
     memory = machine.percpu
@@ -276,8 +276,8 @@ def between(random: Random, low: int, high: int) -> int:
     return low + int(random.random() * (high - low + 1))
 
 
-def _table(pointers: int) -> Vmalloc:
-    """Ask for an array of pointers; vmalloc() rounds it up to whole pages."""
+def table_of(pointers: int) -> Vmalloc:
+    """Ask for an array of pointers, in whole pages."""
     return vmalloc(-(-pointers * POINTER_SIZE // PAGE_SIZE))
 
 

@@ -23,7 +23,7 @@ from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START, VmapArea
 from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import Scenario, VmallocTest
-from sim.vmalloc_test.cases import CASES, Machine
+from sim.vmalloc_test.cases import CASES, POINTER_SIZE, Machine, table_of
 from sim.vmalloc_test.driver import Worker
 from sim.vmalloc_test.operations import (
     Answer,
@@ -109,6 +109,8 @@ class Cpu:
     parameters: VmallocTest
     left_to_rcu: deque[tuple[int, VmapArea]] = field(factory=deque)
     """When each area's grace period is over, ascending, and the area."""
+    tables: dict[int, VmapArea] = field(factory=dict)
+    """The areas of `pages[]`, by the starts of those whose pages they list."""
 
     async def run_slice(self, thread: Thread, *, alone: bool) -> bool:
         """Run a thread until its slice is over, or to its end if it is alone; tell whether that was its end."""
@@ -147,16 +149,31 @@ class Cpu:
                 raise AssertionError(f"{operation} was refused when the workload was planned")
 
     async def _alloc(self, request: Vmalloc) -> VmapArea | None:
-        """Take an area for `request` and a guard page, and let the time of its pages pass."""
+        """Take an area for `request` and a guard page, and let the time of its pages pass.
+
+        More pages than a page has room for pointers to need `pages[]` in an area of its own (kernel:
+        `__vmalloc_area_node()`), which is had after the first and given back after it.
+        """
         size = request.size + PAGE_SIZE
         area = await self.client.alloc(size, request.align, VMALLOC_START, VMALLOC_END)
-        if area is not None:
-            await self.client.sleep(request.size // PAGE_SIZE * self.parameters.page_ns)
+        if area is None:
+            return None
+        pages = request.size // PAGE_SIZE
+        if pages * POINTER_SIZE > PAGE_SIZE:
+            table = await self._alloc(table_of(pages))
+            if table is None:
+                await self._free(area)
+                return None
+            self.tables[area.va_start] = table
+        await self.client.sleep(pages * self.parameters.page_ns)
         return area
 
     async def _free(self, area: VmapArea) -> None:
         freed = await self.client.free(area.va_start)
         assert freed is not None, f"{area!r} was not there to be freed: each is freed once, by whom it was given to"
+        table = self.tables.pop(area.va_start, None)
+        if table is not None:
+            await self._free(table)
 
 
 def operations_of(parameters: VmallocTest, cpus: int) -> int:
