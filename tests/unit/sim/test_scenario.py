@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sim.errors import BadInput
 from sim.scenario import Scenario, load_scenarios
 from sim.scenario.file import structure, unstructure
-from sim.scenario.kernels import KERNELS
+from protocol.kernel import KERNELS
 
 DEFAULTS = """\
 seed = 1
