@@ -57,6 +57,6 @@ async def purge_fragmented_blocks(vmap: Vmap, port: Port, *, force: bool) -> Non
     Kernel: `purge_fragmented_blocks_allcpus()` (forced) and the loop of `_vm_unmap_aliases()`, v6.8 to v7.1.
     """
     for block in vmap.blocks.fragmented(force):
-        begin_ns = port.now_ns
+        since = port.accounts
         area = await free_vmap_block(vmap, port, block)
-        port.complete_part("free_vmap_block", begin_ns, area.va_start, area)
+        port.complete_part("free_vmap_block", since, area.va_start, area)

@@ -91,8 +91,12 @@ async def setup_vmalloc_vm(vmap: Vmap, port: Port, area: VmapArea, vm: VmStruct)
 
     Kernel: `setup_vmalloc_vm()`, up to v6.9 for each allocation; since v6.10 the area is inserted with its vm.
     """
+    since = port.accounts
+    port.probes += 1
     home = vmap.home(area.va_start)
-    return expect(await port.call(vmap.address(home), SetupVm(area.va_start, vm)), Found).area
+    ready = expect(await port.call(vmap.address(home), SetupVm(area.va_start, vm)), Found).area
+    port.complete_part("setup_vmalloc_vm", since, area.va_start, None)
+    return ready
 
 
 async def get_vm_area(

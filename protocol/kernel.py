@@ -68,7 +68,10 @@ CHOICES: dict[str, Choice] = {
     ),
     "zone_pages": Choice(
         "`vmap_zone_size` in pages, where `space.zone_pages` is left out; 0 stands for one byte",
-        {0: "the initial value, until vmap_init_nodes() finds several CPUs", 16: "`(1 << 4) * PAGE_SIZE`, v6.9"},
+        {
+            0: "v3 04/11, and the initial value until vmap_init_nodes() finds several CPUs",
+            16: "`(1 << 4) * PAGE_SIZE`, v6.9; without effect on one node",
+        },
     ),
     "policy": Choice(
         "how find_vmap_area() goes on, where `lookup.policy` is left out",
@@ -156,7 +159,7 @@ _V6_8 = Kernel(
     name="6.8",
     summary="one busy tree, one lock (vmap_area_lock), one lazy tree",
     nodes="one",
-    zone_pages=0,
+    zone_pages=16,
     policy="forward",
     busy_locks=2,
     vread="node-0",
@@ -171,13 +174,12 @@ _V6_8 = Kernel(
     helpers="none",
     nonblocking=False,
 )
-_V3_04 = evolve(_V6_8, name="v3-04", summary="the reviewed patch: nodes in place, nr_vmap_nodes = 1")
+_V3_04 = evolve(_V6_8, name="v3-04", summary="the reviewed patch: nodes in place, nr_vmap_nodes = 1", zone_pages=0)
 _V6_9 = evolve(
     _V6_8,
     name="6.9",
     summary="nodes and pools; lookups go on to the next node",
     nodes="per-cpu",
-    zone_pages=16,
     vread="two-pass",
     pools=True,
     decay="underflow",

@@ -10,9 +10,9 @@ from typing import Any
 
 from attrs import NOTHING, Attribute, fields, has
 
+from protocol.kernel import KERNELS
 from sim.catalogue import CATALOGUES
 from sim.results import write_files
-from sim.scenario.kernels import KERNELS
 from sim.scenario.model import Allowed, Scenario
 
 SCENARIO_HEAD = """# Scenario

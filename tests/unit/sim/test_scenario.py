@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.kernel import KERNELS
 from sim.errors import BadInput
 from sim.scenario import Scenario, load_scenarios
 from sim.scenario.file import structure, unstructure
-from sim.scenario.kernels import KERNELS
 
 DEFAULTS = """\
 seed = 1

@@ -11,26 +11,30 @@ from attrs import evolve
 
 from actors.world import Completed
 from protocol.area import VmapArea
+from protocol.kernel import KERNELS
 from sim.errors import BadInput
 from sim.metrics.recorder import Recorder
 from sim.results import results_of, to_json
 from sim.scenario import load_scenarios
+from sim.scenario.file import structure
 from sim.scenario.model import Scenario, VmallocTest
 from sim.simulation import Outcome, simulate
 from sim.vmalloc_test.cases import CASES
 from sim.workloads import plan
 
 HERE = Path(__file__).parent
+CONFIGS = HERE.parents[2] / "configs"
 QUICK = {"nr_threads": 3, "test_loop_count": 20, "run_test_mask": 1 | 8 | 16 | 32 | 64, "slice_ns": 5_000}
 
 
-def scenario(cpus: int = 3, **test: Any) -> Scenario:
-    base = Scenario()
-    return evolve(
-        base,
-        space=evolve(base.space, nodes=4),
-        machine=evolve(base.machine, cpus=cpus),
-        workload=evolve(base.workload, kind="test_vmalloc", test_vmalloc=VmallocTest(**{**QUICK, **test})),
+def scenario(cpus: int = 3, kernel: str = "6.16", **test: Any) -> Scenario:
+    return structure(
+        {
+            "space": {"kernel": kernel},
+            "machine": {"cpus": cpus},
+            "workload": {"kind": "test_vmalloc", "test_vmalloc": {**QUICK, **test}},
+        },
+        "here",
     )
 
 
@@ -82,6 +86,53 @@ def test_all_tests_pass(engine: str) -> None:
         }
         assert worker["stop_ns"] > worker["start_ns"] >= 0
     assert len(found["summary"]) == 3 * 6
+
+
+ALL = 2**13 - 1
+NO_BLOCK = 2048
+LONG = 2 | 4
+"""full_fit_alloc_test and long_busy_list_alloc_test: tens of thousands of areas before their loops begin."""
+
+KERNELS_AND_ENGINES = [*((name, "virtual") for name in KERNELS), ("6.9", "live"), ("7.1", "live")]
+
+
+def passes(kernel: str, engine: str, mask: int, **test: Any) -> Outcome:
+    """Run tests of two threads on each of two CPUs, and see all of them end as they should."""
+    possible = ALL if KERNELS[kernel].nonblocking else ALL - NO_BLOCK
+    asked = scenario(2, kernel, run_test_mask=mask & possible, **{"nr_threads": 4, "test_loop_count": 5, **test})
+    outcome = simulate(asked, HERE, engine=engine)
+    assert outcome.ok, outcome.verdicts
+    for worker in summary(outcome)["workers"]:
+        for name, counts in worker["tests"].items():
+            expected = (0, 0, 1) if name == "align_shift_alloc_test" else (1, 0, 0)
+            assert (counts["passed"], counts["failed"], counts["xfailed"]) == expected, name
+    return outcome
+
+
+@pytest.mark.parametrize(("kernel", "engine"), KERNELS_AND_ENGINES)
+def test_every_kernel_passes(kernel: str, engine: str) -> None:
+    """All tests but the two long ones, blocks of vm_map_ram() and chunks of per-CPU memory among them."""
+    outcome = passes(kernel, engine, ALL - LONG, nr_pcpu_objects=1_500)
+
+    assert {"alloc", "free", "alloc_failed", "vb_alloc", "vb_free", "new_vmap_block", "pcpu_get_vm_areas"} <= (
+        results_of(outcome)["latency"].keys()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kernel", "engine"), KERNELS_AND_ENGINES)
+def test_every_kernel_passes_the_long_tests(kernel: str, engine: str) -> None:
+    """full_fit and long_busy_list: as many areas as it takes for purges to begin."""
+    outcome = passes(kernel, engine, LONG)
+
+    assert "drain_vmap_area_work" in results_of(outcome)["latency"]
+
+
+def test_purges_happen_meanwhile() -> None:
+    """80 frees of 256 pages on each of two CPUs are more than the 16,384 pages that may be lazily freed."""
+    outcome = passes("6.10", "virtual", 1, nr_pages=255, test_loop_count=80, nr_threads=2)
+
+    assert results_of(outcome)["latency"]["drain_vmap_area_work"]["count"] >= 2
 
 
 def test_equal_runs_are_equal() -> None:
@@ -173,6 +224,30 @@ def test_progress_knows_about_how_much_there_is() -> None:
         assert announced == pytest.approx(done, rel=0.1), CASES[index].__name__
 
 
+def test_kernels_that_sleep_refuse_the_test_that_must_not() -> None:
+    """no_block_alloc_test is for kernels that allocate without sleeping."""
+    asked = scenario(run_test_mask=NO_BLOCK)
+    with pytest.raises(
+        BadInput, match=r"found 2048, no_block_alloc_test, with kernel 6.16, which may sleep; allowed: "
+    ):
+        plan(asked, HERE)
+
+
+@pytest.mark.parametrize("name", ["performance", "smoke", "stress"])
+def test_the_scripts_presets(name: str) -> None:
+    """The module's script gives these parameters, and leaves the others at the module's defaults."""
+    test = load_scenarios(CONFIGS / "test_vmalloc" / f"{name}.toml").base.workload.test_vmalloc
+
+    assert (
+        test
+        == {
+            "performance": VmallocTest(sequential_test_order=True, test_repeat_count=3),
+            "smoke": VmallocTest(test_loop_count=10_000, test_repeat_count=10),
+            "stress": VmallocTest(nr_threads=4, test_repeat_count=20),
+        }[name]
+    )
+
+
 def test_pages_of_another_size_are_refused() -> None:
     """The test's numbers are of 4 KiB pages."""
     asked = scenario()
@@ -191,5 +266,7 @@ def test_the_name_is_the_kernels(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=rf"workload.test_vmalloc.run_test_mask: found {found}; allowed"):
             load_scenarios(path)
     path.write_text("")
-    with pytest.raises(BadInput, match=r"workload.kind: found 'test-vmalloc'; allowed: mix, trace, test_vmalloc"):
+    with pytest.raises(
+        BadInput, match=r"workload.kind: found 'test-vmalloc'; allowed: mix, trace, vmalloc, test_vmalloc"
+    ):
         load_scenarios(path, ["workload.kind=test-vmalloc"])
