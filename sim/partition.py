@@ -21,13 +21,11 @@ from attrs import asdict, frozen
 import protocol.policies
 from protocol import policies, registry
 from protocol.area import PAGE_SIZE, VmapArea, ZoneLayout
+from protocol.kernel import KERNELS, NR_VMAP_NODES_MAX, nr_vmap_nodes
 from protocol.policies import Policy
 from sim.errors import BadInput
 from sim.traces.errors import shortened
 from sim.vmallocinfo import UnpurgedLine, VmallocInfoLine, write_vmallocinfo
-
-MOST_NODES = 128
-"""`clamp_t(unsigned int, num_possible_cpus(), 1, 128)` in vmap_init_nodes(), v6.9 to v7.1."""
 
 
 @frozen
@@ -110,11 +108,6 @@ class Partition:
         return {**asdict(self), "spans": {str(zones): areas for zones, areas in self.spans.items()}}
 
 
-def nodes_of(cpus: int) -> int:
-    """Give `nr_vmap_nodes` of a machine with `cpus` possible CPUs."""
-    return min(max(cpus, 1), MOST_NODES)
-
-
 def vmlist_of(records: Iterable[VmallocInfoLine]) -> list[VmapArea]:
     """Give the busy areas of a file by address, without those that overlap one before them."""
     vmlist: list[VmapArea] = []
@@ -126,7 +119,7 @@ def vmlist_of(records: Iterable[VmallocInfoLine]) -> list[VmapArea]:
 
 def partition(records: Sequence[VmallocInfoLine], cpus: int) -> Partition:
     """Partition the areas of /proc/vmallocinfo over the nodes of a machine with `cpus` possible CPUs."""
-    layout = ZoneLayout(nodes_of(cpus))
+    layout = ZoneLayout(nr_vmap_nodes(KERNELS["6.9"], cpus))
     vmlist = vmlist_of(records)
     busy = sum(1 for _ in _busy(records))
     per_node = _per_node(vmlist, layout)
@@ -165,7 +158,7 @@ def file_order(records: Sequence[VmallocInfoLine], nodes: int) -> FileOrder:
 
 def agreeing_nodes(records: Sequence[VmallocInfoLine]) -> list[int]:
     """Give all numbers of nodes, up to 128, that the order of the busy areas agrees with."""
-    return [nodes for nodes in range(1, MOST_NODES + 1) if _first_breach(records, nodes) is None]
+    return [nodes for nodes in range(1, NR_VMAP_NODES_MAX + 1) if _first_breach(records, nodes) is None]
 
 
 def nodes_shown_by(records: Sequence[VmallocInfoLine]) -> int:

@@ -50,7 +50,10 @@ class Remark:
 
 
 def _head(shown: str, printer: str, time_and_event: str) -> Head:
-    """Make a head of its two patterns; `printer` has groups for task, PID and CPU."""
+    """Make a head of its two patterns; `printer` has groups for task, PID and CPU.
+
+    White space beside a task's name is bounded, so that a line of nothing else takes no time to refuse.
+    """
     groups = re.compile(printer, re.ASCII)
 
     @lru_cache(maxsize=4096)
@@ -63,7 +66,7 @@ def _head(shown: str, printer: str, time_and_event: str) -> Head:
         return int(cpu), task.rstrip(), int(pid)
 
     without_groups = re.sub(r"(?<!\\)\((?!\?)", "(?:", printer)
-    whole = rf"\s*({without_groups})\s+{time_and_event}:\s*(.*)"
+    whole = rf"\s{{0,40}}({without_groups})\s+{time_and_event}:\s*(.*)"
     return Head(shown, re.compile(whole, re.ASCII), taken_apart)
 
 
@@ -80,7 +83,7 @@ TASK_PID = _head(
 )
 PERF = _head(
     "TASK TID [CPU] SECONDS.MICROSECONDS: system:event: fields",
-    r"(.{0,15})\s+(?:\d{1,10}/)?(\d{1,10})\s+\[(\d{1,5})\]",
+    r"(.{0,15})\s{1,40}(?:\d{1,10}/)?(\d{1,10})\s+\[(\d{1,5})\]",
     _TIME + r":\s+(?:\w+:)?(\w+)",
 )
 HEADS = (TASK_PID, PERF)

@@ -1,16 +1,17 @@
 """The thirteen tests of lib/test_vmalloc.c, under their names there, in the order of their ids 1, 2, 4, ….
 
 Each is a generator over one run of a test (not its repetitions): it yields operations and returns 0, or -1 where
-the kernel's test fails. All draws are the kernel's: the same ranges, the same number of them.
+the kernel's test fails. Sizes and alignments are drawn as the kernel draws them.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from random import Random
 from typing import TypeAlias
 
 from attrs import frozen
 
 from protocol.area import PAGE_SIZE, VmapArea
+from protocol.kernel import lazy_max_pages
 from sim.scenario.model import VmallocTest
 from sim.vmalloc_test.operations import (
     Answer,
@@ -55,12 +56,7 @@ def vmalloc(pages: int) -> Vmalloc:
 
 def fix_size_alloc_test(parameters: VmallocTest, _machine: Machine) -> Steps:
     """Allocate and free `nr_pages`, over and over."""
-    for _ in range(parameters.test_loop_count):
-        area = yield _fixed_size(parameters)
-        if area is None:
-            return -1
-        yield Vfree(area)
-    return 0
+    return _allocate_and_free(_fixed_size(parameters) for _ in range(parameters.test_loop_count))
 
 
 def _fixed_size(parameters: VmallocTest) -> Vmalloc:
@@ -73,7 +69,7 @@ def _fixed_size(parameters: VmallocTest) -> Vmalloc:
 
 def full_fit_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
     """Leave holes of just the size that is then allocated and freed over and over: as many as lazy_max_pages()."""
-    junk_length = machine.cpus.bit_length() * (32 * 2**20 // PAGE_SIZE)
+    junk_length = lazy_max_pages(machine.cpus)
     table = yield table_of(junk_length)
     if table is None:
         return -1
@@ -123,43 +119,25 @@ def long_busy_list_alloc_test(parameters: VmallocTest, _machine: Machine) -> Ste
 
 def random_size_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
     """Allocate and free 1 to 100 pages, each number as likely."""
-    for _ in range(parameters.test_loop_count):
-        area = yield vmalloc(between(machine.random, 1, 100))
-        if area is None:
-            return -1
-        yield Vfree(area)
-    return 0
+    random = machine.random
+    return _allocate_and_free(vmalloc(between(random, 1, 100)) for _ in range(parameters.test_loop_count))
 
 
 def fix_align_alloc_test(parameters: VmallocTest, _machine: Machine) -> Steps:
     """Allocate and free 5 pages at a multiple of two stacks' alignment."""
-    for _ in range(parameters.test_loop_count):
-        area = yield Vmalloc(5 * PAGE_SIZE, THREAD_ALIGN << 1)
-        if area is None:
-            return -1
-        yield Vfree(area)
-    return 0
+    request = Vmalloc(5 * PAGE_SIZE, THREAD_ALIGN << 1)
+    return _allocate_and_free(request for _ in range(parameters.test_loop_count))
 
 
 def random_size_align_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
     """Allocate and free 1 to 10 pages at multiples of 1 byte to 4 MiB; one byte of chance decides both."""
-    for _ in range(parameters.test_loop_count):
-        drawn = between(machine.random, 0, 255)
-        area = yield Vmalloc((drawn % 10 + 1) * PAGE_SIZE, 1 << drawn % 23)
-        if area is None:
-            return -1
-        yield Vfree(area)
-    return 0
+    drawn = (between(machine.random, 0, 255) for _ in range(parameters.test_loop_count))
+    return _allocate_and_free(Vmalloc((byte % 10 + 1) * PAGE_SIZE, 1 << byte % 23) for byte in drawn)
 
 
 def align_shift_alloc_test(_parameters: VmallocTest, _machine: Machine) -> Steps:
     """Allocate and free a page at multiples of ever higher powers of 2, until there is none: expected to fail."""
-    for shift in range(BITS_PER_LONG):
-        area = yield Vmalloc(PAGE_SIZE, 1 << shift)
-        if area is None:
-            return -1
-        yield Vfree(area)
-    return 0
+    return _allocate_and_free(Vmalloc(PAGE_SIZE, 1 << shift) for shift in range(BITS_PER_LONG))
 
 
 def pcpu_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
@@ -210,15 +188,13 @@ def vm_map_ram_test(parameters: VmallocTest, _machine: Machine) -> Steps:
     return 0
 
 
-def no_block_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
-    """Allocate `nr_pages` without sleeping and free them: GFP_ATOMIC and GFP_NOWAIT are one for areas."""
-    for _ in range(parameters.test_loop_count):
-        between(machine.random, 0, 255)  # the coin that chooses between the two
-        area = yield Vmalloc(parameters.pages * PAGE_SIZE, may_block=False)
-        if area is None:
-            return -1
-        yield Vfree(area)
-    return 0
+def no_block_alloc_test(parameters: VmallocTest, _machine: Machine) -> Steps:
+    """Allocate `nr_pages` without sleeping and free them.
+
+    The kernel tosses a coin between GFP_ATOMIC and GFP_NOWAIT, which are one for areas.
+    """
+    request = Vmalloc(parameters.pages * PAGE_SIZE, may_block=False)
+    return _allocate_and_free(request for _ in range(parameters.test_loop_count))
 
 
 def vrealloc_test(parameters: VmallocTest, _machine: Machine) -> Steps:
@@ -274,6 +250,16 @@ EXPECTED_TO_FAIL = frozenset({align_shift_alloc_test, no_block_alloc_test})
 def between(random: Random, low: int, high: int) -> int:
     """Draw an integer, both ends included, as get_random_u32_inclusive() does."""
     return low + int(random.random() * (high - low + 1))
+
+
+def _allocate_and_free(requests: Iterable[Vmalloc]) -> Steps:
+    """Allocate and free, one request after the other, until one finds no room."""
+    for request in requests:
+        area = yield request
+        if area is None:
+            return -1
+        yield Vfree(area)
+    return 0
 
 
 def table_of(pointers: int) -> Vmalloc:

@@ -23,6 +23,7 @@ from actors.vmalloc_client import VmallocClient
 from actors.vmap import Window
 from actors.world import Port, Signal, World
 from protocol.area import PAGE_SIZE, VmapArea
+from protocol.kernel import lazy_max_pages
 from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import Scenario, VmallocTest
@@ -225,7 +226,7 @@ def _refuse_blocking(scenario: Scenario) -> None:
 def operations_of(parameters: VmallocTest, cpus: int) -> int:
     """Count the operations of one worker, about: enough for progress."""
     loops = parameters.test_loop_count
-    junk = cpus.bit_length() * 8192
+    junk = lazy_max_pages(cpus)
     each: dict[int, int] = {1: 4 * junk, 2: 30_000 + 2 * loops, 6: 92, 7: 100, 12: 2 * loops}
     total = sum(
         each.get(index, 0) + (0 if index in (6, 7) else 2 * loops)

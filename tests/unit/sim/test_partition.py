@@ -15,7 +15,6 @@ from sim.partition import (
     NodeShare,
     asked_by,
     file_order,
-    nodes_of,
     nodes_shown_by,
     partition,
     percentile,
@@ -92,7 +91,9 @@ def test_an_order_that_shows_no_number() -> None:
 
 def test_nodes_of_machines() -> None:
     """As many as possible CPUs, 1 to 128."""
-    assert [nodes_of(cpus) for cpus in (1, 2, 127, 128, 129, 4096)] == [1, 2, 127, 128, 128, 128]
+    records = [VmStructLine(area(0))]
+
+    assert [partition(records, cpus).nodes for cpus in (1, 2, 127, 128, 129, 4096)] == [1, 2, 127, 128, 128, 128]
 
 
 def test_areas_go_to_the_nodes_of_their_starts() -> None:

@@ -419,6 +419,17 @@ def test_a_line_that_is_no_event(tmp_path: Path) -> None:
     )
 
 
+def test_a_line_of_white_space_is_refused_at_once(tmp_path: Path) -> None:
+    """No pattern tries all ways to divide 60,000 blanks between the columns: that would take hours."""
+    path = tmp_path / "trace.txt"
+    path.write_text(f"{' ' * 60_000}x\n")
+
+    assert complaint(path).endswith(
+        "...'; allowed: TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: event: fields "
+        "or TASK TID [CPU] SECONDS.MICROSECONDS: system:event: fields"
+    )
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_line_without_end(tmp_path: Path, packed: bool) -> None:
     """Of 50 MB without a line break 64 KiB are read; a line of just that length is still a line."""
