@@ -243,19 +243,15 @@ def _busy(records: Iterable[VmallocInfoLine]) -> Iterable[VmallocInfoLine]:
 def _first_breach(records: Sequence[VmallocInfoLine], nodes: int) -> tuple[int, int, int] | None:
     """Find the first line that cannot come after the one before: its number, that one's node, its own."""
     layout = ZoneLayout(nodes)
-    lines = [
+    lines = (
         (layout.addr_to_node_id(record.area.va_start), record.area.va_start, number)
         for number, record in enumerate(records, start=1)
         if not isinstance(record, UnpurgedLine)
-    ]
-    return next(
-        (
-            (number, before, node_id)
-            for (before, low, _), (node_id, high, number) in pairwise(lines)
-            if (before, low) > (node_id, high)
-        ),
-        None,
     )
+    for (before, low, _), (node_id, high, number) in pairwise(lines):
+        if (before, low) > (node_id, high):
+            return number, before, node_id
+    return None
 
 
 def _per_node(vmlist: Sequence[VmapArea], layout: ZoneLayout) -> list[NodeShare]:
