@@ -74,6 +74,11 @@ def test_hooked_to_node_0_a_read_misses_what_all_other_nodes_have() -> None:
         assert rig.run(rig.client().vread(zone(0), count)).data == read
 
 
+def test_hooked_to_node_0_vmallocinfo_shows_what_node_0_has() -> None:
+    rig = Rig(evolve(KERNELS["v3-04"], nodes="per-cpu"), vmlist=VMLIST)
+    assert rig.run(rig.client().vmallocinfo()).busy == (area(0),)
+
+
 def test_hooked_to_node_0_the_next_area_is_another_one() -> None:
     rig = Rig(evolve(KERNELS["v3-04"], nodes="per-cpu"), vmlist=VMLIST)
     assert rig.run(rig.client().find_exceed(zone(0) + 2 * PAGE_SIZE)) is None
