@@ -27,8 +27,8 @@ class VmallocInfo:
 async def vmallocinfo(vmap: Vmap, port: Port) -> VmallocInfo:
     """List all areas, each node's under its busy lock, then the lazy trees under theirs.
 
-    Since v6.9 not in address order; in the reviewed patch of node 0 only; up to v6.8 under `vmap_purge_lock`, which is
-    not taken any more. A list that does not fit a message is asked for in parts, with the lock dropped in between.
+    Since v6.9 not in address order; in the reviewed patch of node 0 only; up to v6.8 under `vmap_purge_lock`, which
+    is not taken any more. A list that does not fit a message is asked for in parts, with the lock dropped between.
     """
     before_nodes = vmap.kernel.lazy == "global"
     if before_nodes:

@@ -40,8 +40,8 @@ in results.json has all of them resolved. What they do: [the flows, by version](
 KERNELS_TAIL = """
 Sources. For the nodes: Uladzislau Rezki's series "Mitigate a vmap lock contention" (v3, 2 January 2024; merged for
 v6.9) and its review; patch numbers are the series'. For the backward search and the mended decay: Baoquan He's
-patches of April 2025. *By its date* means that the version follows from a patch's date and was not read in a tag. A real 6.12
-kernel's order of locks is in tests/data/.
+patches of April 2025. *By its date* means that the version follows from a patch's date and was not read in a tag.
+A real 6.12 kernel's order of locks is in tests/data/.
 """
 
 
