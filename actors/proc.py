@@ -27,14 +27,14 @@ class VmallocInfo:
 async def vmallocinfo(vmap: Vmap, port: Port) -> VmallocInfo:
     """List all areas, each node's under its busy lock, then the lazy trees under theirs.
 
-    Since v6.9 not in address order; up to v6.8 under `vmap_purge_lock`, which is not taken any more. A list that
-    does not fit a message is asked for in parts, with the lock dropped in between.
+    Since v6.9 not in address order; in the reviewed patch of node 0 only; up to v6.8 under `vmap_purge_lock`, which
+    is not taken any more. A list that does not fit a message is asked for in parts, with the lock dropped between.
     """
     before_nodes = vmap.kernel.lazy == "global"
     if before_nodes:
         await vmap.purge_lock.acquire(port)
     busy, unpurged = list[VmapArea](), list[VmapArea]()
-    for node_id in range(vmap.layout.nr_nodes):
+    for node_id in range(1 if vmap.kernel.vread == "node-0" else vmap.layout.nr_nodes):
         start, more = 0, True
         while more:
             reply = await port.call(vmap.address(node_id), ListAreas(node_id, start, MOST))

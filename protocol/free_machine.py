@@ -85,7 +85,7 @@ class FreeSpaceMachine:
             refusal = self._release(Release(area))
             if not isinstance(refusal, Released):
                 for earlier in areas[:done]:
-                    self.space.take(earlier)
+                    self.space.take(earlier.va_start, earlier.va_end)
                 return refusal
         return Released()
 

@@ -1,7 +1,7 @@
 """The free ranges of the address space: who gets which addresses, and how they come back.
 
-Decides placement, exactly as the kernel does: recorded traces are replayed against it. The invariants, asserted by
-`_check()`:
+Decides placement, exactly as the kernel does: recorded traces are replayed against it. The invariants, asserted
+by `_check()`:
 
 - the ranges lie inside the space; between two of them at least one byte is taken;
 - `bytes_free` is the sum of their sizes and `largest` the size of the greatest.
@@ -23,14 +23,14 @@ from itertools import pairwise
 
 from protocol.area import PAGE_SIZE, VmapArea
 from protocol.errors import AreaOverlap, BadRange
-from protocol.red_black import RangeNode, RangeTree
+from protocol.red_black import NIL, RangeTree
 
 
 class FreeSpace:
     """The free part of the space `[start, end)`, in bytes; at first that is all of it but what is `taken`.
 
     The kernel's own space is `FreeSpace(1, ULONG_MAX)`; `taken` areas (its `vmlist`) are in address order and do
-    not overlap.
+    not overlap: raises BadRange if not.
     """
 
     __slots__ = ("_bytes_free", "_end", "_page_size", "_start", "_tree")
@@ -58,48 +58,56 @@ class FreeSpace:
     @property
     def largest(self) -> int:
         """Bytes in the largest free range, 0 if nothing is free. O(1)."""
-        return self._tree.root.subtree_max_size
+        return self._tree.subtree_max_size[self._tree.root]
 
     def __len__(self) -> int:
         return len(self._tree)
 
     def __iter__(self) -> Iterator[VmapArea]:
-        return (VmapArea(node.va_start, node.va_end) for node in self._tree)
+        tree = self._tree
+        return (VmapArea(tree.va_start[node], tree.va_end[node]) for node in tree)
+
+    def copy(self) -> "FreeSpace":
+        """Make an equal space, the shape of its tree included. O(n), by copies of lists."""
+        twin = FreeSpace.__new__(FreeSpace)
+        twin._start, twin._end, twin._bytes_free = self._start, self._end, self._bytes_free
+        twin._page_size = self._page_size
+        twin._tree = self._tree.copy()
+        return twin
+
+    def peek(self, size: int, align: int, vstart: int, vend: int) -> int | None:
+        """Give the address that `allocate` would take, and take nothing."""
+        _node, va_start = self._lowest_match(size, align, vstart, vend)
+        return va_start
 
     def allocate(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
-        """Take out `size` bytes that start at a multiple of `align`, at or above `vstart`; end at most at `vend`.
+        """Take out `size` bytes in `[vstart, vend)` that start at a multiple of `align`, where the kernel would.
 
-        Kernel: `__alloc_vmap_area()`. The lowest that fit, if `align` is at most a page; above that the search
-        wants `size + align - 1` bytes in one range, unless `vend - vstart` is exactly `size`, and takes a lower
-        one only where it passes by. `vend` is looked at after the choice: None, with nothing changed, does not
-        mean that nothing would have fitted. O(log n) for n ranges.
+        That is the lowest place in the lowest range of `size + align - 1` bytes (of `size` where `align` is a page
+        or less, or the window has no room for more), or in a lower range of at least `size` bytes that happens
+        to be well placed, if the search comes by it: that depends on the shape of the tree. None if no such
+        range is found, or none below `vend`; then nothing changed. O(log n).
         """
-        assert size > 0, f"size {size} is not positive"
-        assert align > 0, f"align {align} is not positive"
-        assert align & (align - 1) == 0, f"align {align} is not a power of two"
-        assert vstart <= vend, f"vstart {vstart:#x} is above vend {vend:#x}"
-        length = size
-        if align > self._page_size and vend - vstart != size:
-            length += align - 1
-        node = self._lowest_match(size, align, vstart, length)
-        if node is self._tree.nil:
+        node, va_start = self._lowest_match(size, align, vstart, vend)
+        if va_start is None:
             return None
-        va_start = _aligned(max(node.va_start, vstart), align)
-        va_end = va_start + size
-        if va_end > vend:
-            return None
-        self._clip(node, va_start, va_end)
-        return VmapArea(va_start, va_end)
+        self._clip(node, va_start, va_start + size)
+        return VmapArea(va_start, va_start + size)
 
-    def take(self, area: VmapArea) -> None:
-        """Take out exactly the range of `area`. O(log n).
+    def holds(self, va_start: int, va_end: int) -> bool:
+        """Tell whether all of `[va_start, va_end)` is free. O(log n)."""
+        previous, _following = self._tree.neighbours(va_start)
+        return previous != NIL and va_end <= self._tree.va_end[previous]
 
-        Raises AreaOverlap, with nothing changed, if a part of it is not free.
+    def take(self, va_start: int, va_end: int) -> None:
+        """Take out exactly `[va_start, va_end)`. O(log n).
+
+        Raises BadRange if not all of it is free, and changes nothing then.
         """
-        node = self._tree.neighbours(area.va_start)[0]
-        if node is self._tree.nil or not area.va_start < area.va_end <= node.va_end:
-            raise AreaOverlap(f"{area!r} is not free")
-        self._clip(node, area.va_start, area.va_end)
+        previous, _following = self._tree.neighbours(va_start)
+        if previous == NIL or va_end > self._tree.va_end[previous] or va_start >= va_end:
+            raise BadRange(f"{VmapArea(va_start, va_end)!r} is not free")
+        self._clip(previous, va_start, va_end)
 
     def allocate_percpu(
         self, offsets: Sequence[int], sizes: Sequence[int], align: int, vstart: int, vend: int
@@ -115,77 +123,86 @@ class FreeSpace:
             return None
         areas = [VmapArea(base + offset, base + offset + size) for offset, size in zip(offsets, sizes, strict=True)]
         for area in areas:
-            self.take(area)
+            self.take(area.va_start, area.va_end)
         return areas
 
     def release(self, area: VmapArea) -> None:
         """Make `area` free again and join it with the free ranges on both sides. O(log n).
 
-        Kernel: `merge_or_add_vmap_area_augment()`. Raises AreaOverlap if a part of `area` is free already, BadRange
-        if it is empty or reaches out of the space, and changes nothing then.
+        Raises AreaOverlap if a part of `area` is free already, BadRange if it is empty or
+        reaches out of the space, and changes nothing then.
         """
-        if not self._start <= area.va_start < area.va_end <= self._end:
+        va_start, va_end = area.va_start, area.va_end
+        if not self._start <= va_start < va_end <= self._end:
             raise BadRange(f"{area!r} is empty or outside the space [{self._start:#x}, {self._end:#x})")
         tree = self._tree
-        previous, following = tree.neighbours(area.va_start)
-        reaches_previous = previous is not tree.nil and previous.va_end >= area.va_start
-        reaches_following = following is not tree.nil and following.va_start <= area.va_end
-        if reaches_previous and previous.va_end > area.va_start:
-            raise _double_free(area, previous)
-        if reaches_following and following.va_start < area.va_end:
-            raise _double_free(area, following)
+        previous, following = tree.neighbours(va_start)
+        reaches_previous = previous != NIL and tree.va_end[previous] >= va_start
+        reaches_following = following != NIL and tree.va_start[following] <= va_end
+        if reaches_previous and tree.va_end[previous] > va_start:
+            raise self._double_free(area, previous)
+        if reaches_following and tree.va_start[following] < va_end:
+            raise self._double_free(area, following)
         match reaches_previous, reaches_following:
             case False, False:
-                tree.insert_after(previous, area.va_start, area.va_end)
+                tree.insert_after(previous, va_start, va_end)
             case False, True:
-                tree.resize(following, area.va_start, following.va_end)
+                tree.resize(following, va_start, tree.va_end[following])
             case True, False:
-                tree.resize(previous, previous.va_start, area.va_end)
+                tree.resize(previous, tree.va_start[previous], va_end)
             case True, True:
-                va_end = following.va_end
+                va_end = tree.va_end[following]
                 tree.erase(following)  # first, so that the ranges never overlap
-                tree.resize(previous, previous.va_start, va_end)
-        self._bytes_free += area.va_end - area.va_start
+                tree.resize(previous, tree.va_start[previous], va_end)
+        self._bytes_free += area.size
 
-    # -- searching --------------------------------------------------------------------------------
-
-    def _lowest_match(self, size: int, align: int, vstart: int, length: int) -> RangeNode:
-        """Find the range to cut `size` bytes from, `nil` if there is none (kernel: `find_vmap_lowest_match`)."""
-        nil = self._tree.nil
-        node = nil.right
-        while node is not nil:
-            if node.left.subtree_max_size >= length and vstart < node.va_start:
-                node = node.left
-            elif _is_within(node, size, align, vstart):
-                return node
-            elif node.right.subtree_max_size >= length:
-                node = node.right
+    def _lowest_match(self, size: int, align: int, vstart: int, vend: int) -> tuple[int, int | None]:
+        """Find a range and the address in it (kernel: `find_vmap_lowest_match`, then the test of `vend`)."""
+        assert size > 0, f"size {size} is not positive"
+        assert align > 0, f"align {align} is not positive"
+        assert align & (align - 1) == 0, f"align {align} is not a power of two"
+        assert vstart <= vend, f"vstart {vstart:#x} is above vend {vend:#x}"
+        # A range of so many bytes fits wherever it begins. Where the window is as large as the area, nothing but
+        # its very beginning will do, and the room for aligning is not asked for.
+        length = size if align <= self._page_size or vend - vstart == size else size + align - 1
+        tree = self._tree
+        starts, ends, largest = tree.va_start, tree.va_end, tree.subtree_max_size
+        left, right, parent = tree.left, tree.right, tree.parent
+        node = right[NIL]
+        descending = True
+        while node:
+            if descending and largest[left[node]] >= length and vstart < starts[node]:
+                node = left[node]
+                continue
+            # The kernel's ALIGN(), which has to watch for overflow (is_within_this_va).
+            low = starts[node]
+            va_start = ((low if low > vstart else vstart) + align - 1) & -align
+            if va_start + size <= ends[node]:
+                return (node, va_start) if va_start + size <= vend else (NIL, None)
+            if largest[right[node]] >= length and (descending or vstart <= low):
+                if not descending:
+                    vstart = low + 1  # so that the way down does not turn left into what is done
+                    descending = True
+                node = right[node]
             else:
-                node = node.parent
-                while node is not nil:
-                    if _is_within(node, size, align, vstart):
-                        return node
-                    if node.right.subtree_max_size >= length and vstart <= node.va_start:
-                        # Never into the same subtree again: what is left of `node` has been looked at.
-                        vstart = node.va_start + 1
-                        node = node.right
-                        break
-                    node = node.parent
-        return nil
+                node = parent[node]
+                descending = False
+        return NIL, None
 
     def _percpu_base(
         self, offsets: Sequence[int], sizes: Sequence[int], align: int, vstart: int, vend: int
     ) -> int | None:
         """Find the base: go round the areas, from the last one down, until all fit since the base last moved."""
+        tree = self._tree
         ends = [offset + size for offset, size in zip(offsets, sizes, strict=True)]
-        lowest, highest = _aligned(vstart, align), vend & -align
+        lowest, highest = (vstart + align - 1) & -align, vend & -align
         area = term_area = max(range(len(offsets)), key=offsets.__getitem__)
         node, end = self._end_from_reverse(self._enclosing(highest), highest, align)
         base = end - ends[area]
-        while node is not self._tree.nil and base >= lowest:
-            if base + ends[area] > node.va_end or base + offsets[area] < node.va_start:
-                if base + ends[area] <= node.va_end:
-                    node = self._enclosing(node.va_start - 1)
+        while node != NIL and base >= lowest:
+            if base + ends[area] > tree.va_end[node] or base + offsets[area] < tree.va_start[node]:
+                if base + ends[area] <= tree.va_end[node]:
+                    node = self._enclosing(tree.va_start[node] - 1)
                 node, end = self._end_from_reverse(node, highest, align)
                 base = end - ends[area]
                 term_area = area
@@ -196,42 +213,46 @@ class FreeSpace:
             node = self._enclosing(base + ends[area])
         return None
 
-    def _end_from_reverse(self, node: RangeNode, highest: int, align: int) -> tuple[RangeNode, int]:
+    def _end_from_reverse(self, node: int, highest: int, align: int) -> tuple[int, int]:
         """Find the highest aligned end in `node` or below (kernel: `pvm_determine_end_from_reverse`)."""
-        while node is not self._tree.nil:
-            end = min(node.va_end & -align, highest)
-            if node.va_start < end:
+        tree = self._tree
+        while node != NIL:
+            end = min(tree.va_end[node] & -align, highest)
+            if tree.va_start[node] < end:
                 return node, end
-            node = self._enclosing(node.va_start - 1)
-        return node, 0
+            node = self._enclosing(tree.va_start[node] - 1)
+        return NIL, 0
 
-    def _enclosing(self, addr: int) -> RangeNode:
+    def _enclosing(self, addr: int) -> int:
         """Find the last range that starts at or below `addr` (kernel: `pvm_find_va_enclose_addr`)."""
         return self._tree.neighbours(addr)[0]
-
-    # -- changing ---------------------------------------------------------------------------------
 
     def _add_last(self, va_start: int, va_end: int) -> None:
         """Append a free range above all others; nothing if it is empty."""
         if va_start < va_end:
-            self._tree.insert_after(self._tree.neighbours(va_start)[0], va_start, va_end)
+            self._tree.insert_after(self._enclosing(va_start), va_start, va_end)
             self._bytes_free += va_end - va_start
 
-    def _clip(self, node: RangeNode, va_start: int, va_end: int) -> None:
+    def _clip(self, node: int, va_start: int, va_end: int) -> None:
         """Cut `[va_start, va_end)` out of the range of `node` (kernel: `va_clip`, its four fit types)."""
         tree = self._tree
-        match node.va_start == va_start, node.va_end == va_end:
+        low, high = tree.va_start[node], tree.va_end[node]
+        match low == va_start, high == va_end:
             case True, True:  # FL_FIT_TYPE
                 tree.erase(node)
             case True, False:  # LE_FIT_TYPE
-                tree.resize(node, va_end, node.va_end)
+                tree.resize(node, va_end, high)
             case False, True:  # RE_FIT_TYPE
-                tree.resize(node, node.va_start, va_start)
+                tree.resize(node, low, va_start)
             case False, False:  # NE_FIT_TYPE: the one that needs a second node, for the lower part
-                lower_start = node.va_start
-                tree.resize(node, va_end, node.va_end)
-                tree.insert_before(node, lower_start, va_start)
+                tree.resize(node, va_end, high)
+                tree.insert_before(node, low, va_start)
         self._bytes_free -= va_end - va_start
+
+    def _double_free(self, area: VmapArea, node: int) -> AreaOverlap:
+        """Make the error of releasing free bytes (kernel: the warning "vmalloc bug: ... overlaps with ...")."""
+        free = VmapArea(self._tree.va_start[node], self._tree.va_end[node])
+        return AreaOverlap(f"double free: {area!r} overlaps the free range {free!r}")
 
     def _check(self) -> None:
         """Assert every invariant, those of the tree included. O(n)."""
@@ -246,19 +267,3 @@ class FreeSpace:
         assert self._bytes_free == bytes_free, f"{self._bytes_free} bytes counted, {bytes_free} free"
         largest = max((area.size for area in areas), default=0)
         assert self.largest == largest, f"largest is {largest}, not {self.largest}"
-
-
-def _aligned(addr: int, align: int) -> int:
-    """Round up (kernel: `ALIGN`); beyond the address space nothing fits, so that it cannot wrap needs no test."""
-    return (addr + align - 1) & -align
-
-
-def _is_within(node: RangeNode, size: int, align: int, vstart: int) -> bool:
-    """Tell whether `size` aligned bytes at or above `vstart` fit into a range (kernel: `is_within_this_va`)."""
-    return _aligned(max(node.va_start, vstart), align) + size <= node.va_end
-
-
-def _double_free(area: VmapArea, node: RangeNode) -> AreaOverlap:
-    """Make the error of releasing free bytes (kernel: the warning "vmalloc bug: ... overlaps with ...")."""
-    free = VmapArea(node.va_start, node.va_end)
-    return AreaOverlap(f"double free: {area!r} overlaps the free range {free!r}")

@@ -88,7 +88,7 @@ CHOICES: dict[str, Choice] = {
         },
     ),
     "vread": Choice(
-        "how vread_iter() finds the next area",
+        "how vread_iter() finds the next area, and whether /proc/vmallocinfo goes beyond node 0",
         {
             "node-0": "holds the lock of node 0 and walks its list: v6.8, where it has all areas, and v3 04/11",
             "one-pass": "asks all nodes and keeps the lock of the best one so far: v6.9-rc1; lockdep objected",

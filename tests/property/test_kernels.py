@@ -3,6 +3,7 @@
 And no byte is lost: busy, lazily freed, pooled and free areas are the whole space.
 """
 
+from random import Random
 from typing import ClassVar
 
 import pytest
@@ -71,6 +72,23 @@ class KernelMachine(RuleBasedStateMachine):
         assert got.flags == slow.flags
         self.live.add(got.va_start)
         return multiple(got)
+
+    @rule(
+        cpu=cpus, pages=st.sampled_from([1, 2, 3]), count=st.integers(1, 9), order=st.randoms(use_true_random=False)
+    )
+    def fill_pools(self, cpu: int, pages: int, count: int, order: Random) -> None:
+        """Allocate several of a size, free them in any order and purge: on kernels with pools they go there."""
+        client = self.rig.client(cpu)
+        areas = []
+        for _ in range(count):
+            slow = self.slow.alloc(cpu, (pages + 1) * PAGE_SIZE, 1, self.slow.window)
+            assert self.rig.run(client.vmalloc(pages * PAGE_SIZE)) == slow
+            areas += [] if slow is None else [slow]
+        order.shuffle(areas)
+        for area in areas:
+            self.slow.free_area(area)
+            self.rig.run(client.vfree(area.va_start))
+        self.unmap_aliases(cpu)
 
     @rule(cpu=cpus, area=areas)
     def free(self, cpu: int, area: VmapArea) -> None:

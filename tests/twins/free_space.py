@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from protocol.area import VmapArea
 from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
-from protocol.red_black import RangeNode
+from protocol.red_black import NIL
 
 Shape = tuple["Shape", tuple[int, int], "Shape"] | None
 """A tree: what is left, the range `(start, end)`, what is right."""
@@ -17,12 +17,14 @@ Shape = tuple["Shape", tuple[int, int], "Shape"] | None
 def shape_of(space: FreeSpace) -> Shape:
     """Give the tree of `space`, without what the tree knows of its subtrees."""
 
-    def below(node: RangeNode) -> Shape:
-        if node is space._tree.nil:
-            return None
-        return below(node.left), (node.va_start, node.va_end), below(node.right)
+    tree = space._tree
 
-    return below(space._tree.root)
+    def below(node: int) -> Shape:
+        if node == NIL:
+            return None
+        return below(tree.left[node]), (tree.va_start[node], tree.va_end[node]), below(tree.right[node])
+
+    return below(tree.root)
 
 
 def longest(shape: Shape) -> int:
@@ -95,7 +97,7 @@ class SlowFreeSpace:
                 remains = [(start, area.va_start), (area.va_end, end)]
                 self.ranges[index : index + 1] = [(low, high) for low, high in remains if low < high]
                 return
-        raise AreaOverlap("not free")
+        raise BadRange("not free")
 
     def allocate_percpu(
         self, offsets: Sequence[int], sizes: Sequence[int], align: int, vstart: int, vend: int

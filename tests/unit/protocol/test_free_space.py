@@ -215,27 +215,30 @@ def test_a_space_holds_at_least_one_address_and_none_below_zero(start: int, end:
 
 
 def break_subtree_max(space: FreeSpace) -> None:
-    space._tree.root.left.subtree_max_size += 1
+    tree = space._tree
+    tree.subtree_max_size[tree.left[tree.root]] += 1
 
 
 def break_black_height(space: FreeSpace) -> None:
-    node = space._tree.root
-    while node.left is not space._tree.nil:
-        node = node.left
-    node.red = not node.red
+    tree = space._tree
+    node = tree._outermost(tree.root, tree.left)
+    tree._red[node] = not tree._red[node]
 
 
 def break_parent_link(space: FreeSpace) -> None:
-    space._tree.root.left.parent = space._tree.root.right
+    tree = space._tree
+    tree.parent[tree.left[tree.root]] = tree.right[tree.root]
 
 
 def break_order(space: FreeSpace) -> None:
-    root = space._tree.root
-    root.va_start, root.va_end = root.va_start - 2, root.va_end - 2
+    tree = space._tree
+    tree.va_start[tree.root] -= 2
+    tree.va_end[tree.root] -= 2
 
 
 def break_apartness(space: FreeSpace) -> None:
-    space._tree.resize(space._tree.root, space._tree.root.va_start - 1, space._tree.root.va_end)
+    tree = space._tree
+    tree.resize(tree.root, tree.va_start[tree.root] - 1, tree.va_end[tree.root])
     space._bytes_free += 1
 
 
@@ -271,16 +274,16 @@ def test_check_notices_each_kind_of_damage(damage: Callable[[FreeSpace], None]) 
 def test_of_a_range_cut_in_two_the_upper_part_keeps_the_node() -> None:
     """The shape of the kernel's tree: the lower part is hung below it, to the left."""
     space = FreeSpace(0, 100)
-    space.take(VmapArea(40, 60))
+    space.take(40, 60)
     assert shape_of(space) == ((None, (0, 40), None), (60, 100), None)
-    space.take(VmapArea(10, 20))
+    space.take(10, 20)
     assert shape_of(space) == ((None, (0, 10), None), (20, 40), (None, (60, 100), None))
 
 
 def test_a_range_that_joins_both_neighbours_keeps_the_node_of_the_lower_one() -> None:
     space = FreeSpace(0, 100)
-    space.take(VmapArea(40, 60))
-    space.take(VmapArea(10, 20))
+    space.take(40, 60)
+    space.take(10, 20)
     space.release(VmapArea(40, 60))
     assert shape_of(space) == ((None, (0, 10), None), (20, 100), None)
 
@@ -296,19 +299,19 @@ def test_a_range_that_joins_both_neighbours_keeps_the_node_of_the_lower_one() ->
 def test_an_alignment_above_a_page_passes_over_ranges_that_would_do(align: int, vend: int, found: int) -> None:
     """Pages 4 and 5 would do for two aligned pages, but the search wants more than two."""
     space = FreeSpace(0, 64 * PAGE_SIZE)
-    space.take(VmapArea(0, 3 * PAGE_SIZE))
-    space.take(VmapArea(6 * PAGE_SIZE, 32 * PAGE_SIZE))
-    space.take(VmapArea(63 * PAGE_SIZE, 64 * PAGE_SIZE))
+    space.take(0, 3 * PAGE_SIZE)
+    space.take(6 * PAGE_SIZE, 32 * PAGE_SIZE)
+    space.take(63 * PAGE_SIZE, 64 * PAGE_SIZE)
     if align > PAGE_SIZE:
-        space.take(VmapArea(3 * PAGE_SIZE, 4 * PAGE_SIZE))
+        space.take(3 * PAGE_SIZE, 4 * PAGE_SIZE)
     got = space.allocate(2 * PAGE_SIZE, align, 0, vend * PAGE_SIZE)
     assert got == VmapArea(found * PAGE_SIZE, (found + 2) * PAGE_SIZE)
 
 
 def test_an_interval_of_exactly_the_size_is_not_asked_to_be_longer() -> None:
     space = FreeSpace(0, 64 * PAGE_SIZE)
-    space.take(VmapArea(0, 8 * PAGE_SIZE))
-    space.take(VmapArea(12 * PAGE_SIZE, 64 * PAGE_SIZE))
+    space.take(0, 8 * PAGE_SIZE)
+    space.take(12 * PAGE_SIZE, 64 * PAGE_SIZE)
     size, align = 4 * PAGE_SIZE, 4 * PAGE_SIZE
     assert space.allocate(size, align, 8 * PAGE_SIZE, 12 * PAGE_SIZE) == VmapArea(8 * PAGE_SIZE, 12 * PAGE_SIZE)
 
@@ -316,8 +319,8 @@ def test_an_interval_of_exactly_the_size_is_not_asked_to_be_longer() -> None:
 def test_the_end_is_looked_at_after_the_choice() -> None:
     """The range chosen reaches too far; that a lower one would do does not help."""
     space = FreeSpace(0, 64 * PAGE_SIZE)
-    space.take(VmapArea(6 * PAGE_SIZE, 32 * PAGE_SIZE))
-    space.take(VmapArea(0, 4 * PAGE_SIZE))
+    space.take(6 * PAGE_SIZE, 32 * PAGE_SIZE)
+    space.take(0, 4 * PAGE_SIZE)
     assert space.allocate(2 * PAGE_SIZE, 2 * PAGE_SIZE, 0, 20 * PAGE_SIZE) is None
     assert space.allocate(2 * PAGE_SIZE, PAGE_SIZE, 0, 20 * PAGE_SIZE) == VmapArea(4 * PAGE_SIZE, 6 * PAGE_SIZE)
 
@@ -325,8 +328,8 @@ def test_the_end_is_looked_at_after_the_choice() -> None:
 @pytest.mark.parametrize(("start", "end"), [(15, 25), (25, 35), (30, 40), (12, 12), (0, 5)])
 def test_only_what_is_free_can_be_taken(start: int, end: int) -> None:
     space = space_with((10, 30), (50, 60))
-    with pytest.raises(AreaOverlap) if not 10 <= start < end <= 30 else nullcontext():
-        space.take(VmapArea(start, end))
+    with pytest.raises(BadRange) if not 10 <= start < end <= 30 else nullcontext():
+        space.take(start, end)
     space._check()
 
 
