@@ -205,7 +205,9 @@ class _System:
                 },
                 free=list(self.free_space.space) if self.workload.uses_free_space else None,
                 freed={
-                    node.node_id: list(self._machine(node.node_id).freed(node.node_id)) for node in self.areas()
+                    node_id: list(machine.freed(node_id))
+                    for machine in self.machines.values()
+                    for node_id in machine.node_ids
                 },
                 lazy=self._lazy_pages_evidence(),
                 space=SPACE,
@@ -256,9 +258,6 @@ class _System:
 
     def _node_machine(self, node_ids: Sequence[int], lock: str) -> NodeMachine:
         return NodeMachine(self.layout, node_ids, lock, self.kernel, self.scenario.space.page_size)
-
-    def _machine(self, node_id: int) -> NodeMachine:
-        return self.machines[self._address(node_id)]
 
     @property
     def _cpus(self) -> range:

@@ -115,7 +115,7 @@ def _described(scenario: "Scenario", engine: str) -> tuple[str, ...]:
         _load(workload),
         count_of(scenario.machine.cpus, "CPU"),
         count_of(space.nodes, "node"),
-        f"{space.zone_pages}-page zones",
+        f"{space.zone_pages}-page zones" if space.zone_pages else "1-byte zones",
         f"{engine} engine",
         f"seed {scenario.seed}",
     )

@@ -147,7 +147,8 @@ def evict(line: Line, start: int, end: int, node: int) -> str:
                 held.remove(area)
                 free(area, "purge")
         purge.steps = [
-            step for at, step in enumerate(purge.steps)
+            step
+            for at, step in enumerate(purge.steps)
             if at < purge.position or step[0] == 0 or step[2] == TOP or step[2] in purge.by_start
         ]
     return " ".join(sorted(set(owners)))

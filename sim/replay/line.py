@@ -440,7 +440,16 @@ class Line:
 
 
 def _restore(purge: Purge, before: tuple[object, ...]) -> None:
-    purge.position, purge.areas, purge.detached, purge.decayed, purge.taken, purge.by_start, purge.left, purge.steps = before  # type: ignore
+    (
+        purge.position,
+        purge.areas,
+        purge.detached,
+        purge.decayed,
+        purge.taken,
+        purge.by_start,
+        purge.left,
+        purge.steps,
+    ) = before  # type: ignore
 
 
 def _between(ascending: Sequence[int], after: int, until: int) -> Sequence[int]:

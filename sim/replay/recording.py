@@ -117,6 +117,4 @@ def _purged_pages(events: list[TraceEvent]) -> dict[int, int]:
             case PurgeEvent():
                 latest = index
                 figures[index] = []
-    return {
-        index: max(dict.fromkeys(found), key=found.count) for index, found in figures.items() if found
-    }
+    return {index: max(dict.fromkeys(found), key=found.count) for index, found in figures.items() if found}

@@ -54,6 +54,9 @@ class KernelMachine(RuleBasedStateMachine):
         self.mapped: set[int] = set()
 
     @rule(target=areas, cpu=cpus, pages=pages, align=aligns)
+    def alloc_anything(self, cpu: int, pages: int, align: int) -> MultipleResults[VmapArea]:
+        return self.alloc(cpu, pages, align)
+
     def alloc(self, cpu: int, pages: int, align: int) -> MultipleResults[VmapArea]:
         slow = self.slow.alloc(cpu, (pages + 1) * PAGE_SIZE, align * PAGE_SIZE, self.slow.window)
         got = self.rig.run(self.rig.client(cpu).vmalloc(pages * PAGE_SIZE, align * PAGE_SIZE))
@@ -74,10 +77,17 @@ class KernelMachine(RuleBasedStateMachine):
         return multiple(got)
 
     @rule(
-        cpu=cpus, pages=st.sampled_from([1, 2, 3]), count=st.integers(1, 9), order=st.randoms(use_true_random=False)
+        cpu=cpus,
+        pages=st.sampled_from([1, 2, 3]),
+        count=st.integers(1, 9),
+        order=st.randoms(use_true_random=False),
+        align=aligns,
     )
-    def fill_pools(self, cpu: int, pages: int, count: int, order: Random) -> None:
-        """Allocate several of a size, free them in any order and purge: on kernels with pools they go there."""
+    def fill_pools(self, cpu: int, pages: int, count: int, order: Random, align: int) -> None:
+        """Allocate several of a size, free them in any order and purge: on kernels with pools they go there.
+
+        The next one of that size comes from there, if the first of them is aligned as it has to be.
+        """
         client = self.rig.client(cpu)
         areas = []
         for _ in range(count):
@@ -89,6 +99,8 @@ class KernelMachine(RuleBasedStateMachine):
             self.slow.free_area(area)
             self.rig.run(client.vfree(area.va_start))
         self.unmap_aliases(cpu)
+        self.same()
+        self.alloc(cpu, pages, align)
 
     @rule(cpu=cpus, area=areas)
     def free(self, cpu: int, area: VmapArea) -> None:
