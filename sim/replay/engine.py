@@ -8,7 +8,8 @@ from sim.replay.purges import END, TOP
 from sim.replay.recording import recording_of
 from sim.replay.search import Search
 from sim.replay.state import NOWHERE, POOL_CLASSES, Held
-from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace
+from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent
+from sim.traces.read import Trace
 
 KEEP_PURGES = 4
 KEEP = 4000
@@ -163,7 +164,8 @@ def evict(line: Line, start: int, end: int, node: int) -> str:
                 held.remove(area)
                 free(area, "purge")
         purge.steps = [
-            step for at, step in enumerate(purge.steps)
+            step
+            for at, step in enumerate(purge.steps)
             if at < purge.position or step[0] == 0 or step[2] == TOP or step[2] in purge.by_start
         ]
     return " ".join(sorted(set(owners)))

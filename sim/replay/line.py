@@ -15,7 +15,7 @@ from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START
 from sim.replay.purges import END, MERGE, TAKE, TOP, Candidate, Known, Step, choices
 from sim.replay.recording import Recording
 from sim.replay.state import NOWHERE, POOL_CLASSES, Held, KernelState
-from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent
+from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent
 
 
 @frozen
@@ -457,7 +457,16 @@ def _print_of(areas: Sequence[Held]) -> int:
 
 
 def _restore(purge: Purge, before: tuple[object, ...]) -> None:
-    purge.position, purge.areas, purge.detached, purge.decayed, purge.taken, purge.by_start, purge.left, purge.steps = before  # type: ignore
+    (
+        purge.position,
+        purge.areas,
+        purge.detached,
+        purge.decayed,
+        purge.taken,
+        purge.by_start,
+        purge.left,
+        purge.steps,
+    ) = before  # type: ignore
 
 
 def _between(ascending: Sequence[int], after: int, until: int) -> Sequence[int]:

@@ -76,7 +76,9 @@ def choices(candidates: Sequence[Candidate], known: Known) -> Iterator[tuple[int
     pages = None if known.pages is None else known.pages - sum(one.pages for one in candidates[:certain])
     least, most = _bounds(near, known)
     found = False
-    for positions in islice(_prefixes([one.node for one in near], known.count - certain, least, most), MOST_CHOICES):
+    for positions in islice(
+        _prefixes([one.node for one in near], known.count - certain, least, most), MOST_CHOICES
+    ):
         if all(known.within[0] <= near[position].va_start < known.within[1] for position in positions) and (
             pages is None or pages == sum(near[position].pages for position in positions)
         ):

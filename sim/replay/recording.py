@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from protocol.area import PAGE_SIZE
-from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace, TraceEvent
+from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
+from sim.traces.read import Trace
 
 AGREEING = 5
 """Frees after a purge whose counters are compared."""
@@ -116,6 +117,4 @@ def _purged_pages(events: list[TraceEvent]) -> dict[int, int]:
             case PurgeEvent():
                 latest = index
                 figures[index] = []
-    return {
-        index: max(dict.fromkeys(found), key=found.count) for index, found in figures.items() if found
-    }
+    return {index: max(dict.fromkeys(found), key=found.count) for index, found in figures.items() if found}

@@ -11,7 +11,7 @@ Tried one after the other, each undone if it does not explain the allocation and
 from sim.replay.line import Freed, Happening, Line, Purged, Took
 from sim.replay.purges import END
 from sim.replay.state import POOL_CLASSES, NOWHERE
-from sim.traces.ftrace import AllocEvent
+from sim.traces.events import AllocEvent
 from protocol.area import PAGE_SIZE
 
 AHEAD = 400
@@ -76,9 +76,7 @@ class Search:
         if expected is None or not depth:
             return False
         length, moved = len(line.log), len(self.moved)
-        for other in sorted(
-            line.recording.allocations_over(expected, expected + event.size, index, index + AHEAD)
-        ):
+        for other in sorted(line.recording.allocations_over(expected, expected + event.size, index, index + AHEAD)):
             if self._can_come_now(other):
                 if self._others_came_first(other, depth - 1):
                     self.moved.append(other)
@@ -106,7 +104,11 @@ class Search:
             if isinstance(happening, Freed):
                 continue
             here = len(line.log)
-            if isinstance(happening, Purged) and self._within(index, happening) or line.apply(Took(index, event.cpu)):
+            if (
+                isinstance(happening, Purged)
+                and self._within(index, happening)
+                or line.apply(Took(index, event.cpu))
+            ):
                 if line.apply_all(undone):
                     return True
                 line.take_back(here)
