@@ -73,14 +73,18 @@ class Space:
     """`[space]`: how addresses are dealt out to nodes.
 
     Left out, `nodes` and `zone_pages` are the kernel's: one node, or one for each CPU up to 128, and zones of 16
-    pages. A zone of 0 pages is the kernel's of one byte, before it has nodes: all pages are in zones of one node
-    then.
+    pages. A zone of 0 pages is one of one byte, as in kernel `v3-04`, and only there.
     """
 
     nodes: int = field(default=16, validator=_between(1, 1024))
     zone_pages: int = field(default=16, validator=_between(0, 2**20))
     page_size: int = field(default=4096, validator=_PAGE_SIZE)
     kernel: str = field(default=DEFAULT_KERNEL, validator=_one_of(lambda: list(KERNELS)))
+
+    def __attrs_post_init__(self) -> None:
+        if not self.zone_pages and KERNELS[self.kernel].zone_pages:
+            allowed = f"an integer from 1 to {2**20} (only kernel v3-04 has zones of one byte, 0)"
+            raise Impossible("zone_pages", self.zone_pages, allowed)
 
     @property
     def zone_size(self) -> int:

@@ -172,6 +172,7 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         ("[space]\nnodes = 0", "space.nodes: found 0; allowed: an integer from 1 to 1024"),
         ("[space]\nnodes = 1025", "space.nodes: found 1025; allowed: an integer from 1 to 1024"),
         ("[space]\nzone_pages = -1", "space.zone_pages: found -1; allowed: an integer from 0 to 1048576"),
+        ("[space]\nzone_pages = 0", "space.zone_pages: found 0; allowed: an integer from 1 to 1048576"),
         ("[workload.vmalloc]\nalloc = 0.9", "workload.vmalloc.alloc + free + find"),
         ("[workload.vmalloc]\nmodule = 0.99", "workload.vmalloc.ioremap + module: found 1.01"),
         ("[space]\npage_size = 5000", "space.page_size: found 5000; allowed: 4096, 8192, 16384"),
