@@ -2,8 +2,8 @@
 
 What is known then: the allocation's range was given out, so whoever the model thought had it did not; and the
 address that the model expected was not to be had. A free range that proves not to be free is set aside until the
-second purge from then, or until an allocation shows that somebody had it; areas found above the true one in its pool
-were not there, and are lazy again.
+second purge from then, or until an allocation shows that somebody had it; areas found above the true one in its
+pool were not there, and are lazy again.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Going through a trace, line by line: each event happens at its line, or has happened before if that explains more."""
+"""Going through a trace, line by line: each event happens at its line, or has happened before, if that explains."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias
@@ -83,7 +83,7 @@ class Replayed:
 
     @property
     def share(self) -> float:
-        """The share of allocations whose address the model's own state gave: as printed, reordered, or in a purge."""
+        """The share whose address the model's own state gave: as printed, reordered, or in a purge's phase."""
         explained = sum(self.counts[how] for how in ("as_printed", "reordered", "purge_phase"))
         return explained / self.allocations if self.allocations else 0.0
 
@@ -192,7 +192,9 @@ class Engine:
         if expected is None or not space.holds(expected, expected + event.size):
             return False
         end = expected + event.size
-        later = next(iter(self._recording.allocations_over(expected, end, index, len(self._recording.events))), None)
+        later = next(
+            iter(self._recording.allocations_over(expected, end, index, len(self._recording.events))), None
+        )
         freed = next((free for free in self._recording.freed_at.get(expected, ()) if free > index), None)
         if later is not None and (freed is None or later < freed):
             return False
@@ -221,5 +223,3 @@ class Engine:
             self.line.forget(len(log) - begun[sorted(begun)[-KEEP_PURGES]])
         elif len(log) > 3 * KEEP:
             self.line.forget(KEEP)
-
-

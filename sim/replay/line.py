@@ -1,8 +1,9 @@
 """The order of what happened, as far as it is known: applied to the kernel's state, and taken back.
 
-What happens is a `Took` (an allocation got its address), a `Freed` (an area became lazy) or a `Purged` (a purge went
-on until some step). Each is applied only if it is possible: an allocation must get the very address that the
-kernel's line says from the model's own state. What is logged can be taken back and applied again in another order.
+What happens is a `Took` (an allocation got its address), a `Freed` (an area became lazy) or a `Purged` (a purge
+went on until some step). Each is applied only if it is possible: an allocation must get the very address that the
+kernel's line says from the model's own state. What is logged can be taken back and applied again in another
+order.
 """
 
 from collections.abc import Sequence
@@ -168,5 +169,3 @@ class Line:
         node = self.past.node_of(event, event.cpu)
         self.state.add_busy(Held(event.va_start, event.va_start + event.size, node))
         self.past.settle(index)
-
-

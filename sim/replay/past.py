@@ -51,7 +51,7 @@ class Past:
         self.settle(index)
 
     def area_of_free(self, index: int) -> Held | None:
-        """Give the area of a free: busy or lazy by now, or as the trace says it will be; None if that is unknown."""
+        """Give the area of a free: busy or lazy by now, or as the trace says it will be; None if unknown."""
         va_start = self.free_event(index).va_start
         lazy = self.state.lazy.get(va_start)
         if lazy is not None and lazy.freed == index:

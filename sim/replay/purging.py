@@ -1,8 +1,9 @@
 """Purges, step by step: pools decay, lazy lists are taken, areas go to pools or to the free space.
 
-Mirrors `__purge_vmap_area_lazy()`, `decay_va_pool_node()` and `purge_vmap_node()` of mm/vmalloc.c in the order in which
-other CPUs can see it: a pool that decays is in nobody's hands for a while, what has decayed becomes free node by
-node, then the node's lazy list is taken; after the last node, areas reach their pools one by one, ascending.
+Mirrors `__purge_vmap_area_lazy()`, `decay_va_pool_node()` and `purge_vmap_node()` of mm/vmalloc.c in the order in
+which other CPUs can see it: a pool that decays is in nobody's hands for a while, what has decayed becomes free
+node by node, then the node's lazy list is taken; after the last node, areas reach their pools one by one,
+ascending.
 """
 
 from collections.abc import Iterator, Sequence, Set
@@ -44,9 +45,7 @@ class Purge:
     def in_hand(self) -> list[Held]:
         """Give the areas that are neither lazy nor in a pool nor free while the purge has them."""
         step = self.steps[self.position] if self.position < len(self.steps) else END
-        waiting = [
-            area for node, areas in self.taken.items() for area in areas if step <= (1, node, area.va_start)
-        ]
+        waiting = [area for node, areas in self.taken.items() for area in areas if step <= (1, node, area.va_start)]
         return [*self.detached, *self.decayed, *waiting, *self.left]
 
 
@@ -87,7 +86,8 @@ class Purging:
         if self.purge is None:
             self._begin(number)
         purge = self.purge
-        assert purge is not None and purge.number == number, "purges run one after the other"
+        assert purge is not None, "a purge has begun"
+        assert purge.number == number, "purges run one after the other"
         while purge.position < len(purge.steps) and purge.steps[purge.position] <= until:
             if not self._step(purge, now):
                 return False
@@ -208,7 +208,7 @@ class Purging:
             self._state.undoing(purge.left.pop)
 
     def _take_lazy(self, purge: Purge, node: int, now: bool) -> bool:
-        """Take the lazy list of a node: as it is now, or the chosen part of it; then frees may have to come first."""
+        """Take the lazy list of a node: as it is now, or the chosen part; then frees may have to come first."""
         state, past = self._state, self._past
         if now:
             taken = [state.remove_lazy(va_start) for va_start in list(state.lazy_of[node])]

@@ -146,9 +146,9 @@ class Search:
             return False
         source, expected = line.predict(event, event.cpu)
         lower = expected is not None and expected < event.va_start
-        if source == "free" and event.align <= PAGE_SIZE and lower:
-            if line.state.free.space.holds(event.va_start, event.va_start + event.size):
-                return False  # a purge only adds free space: what is expected would be lower still
+        space = line.state.free.space
+        if source == "free" and event.align <= PAGE_SIZE and lower and space.holds(event.va_start, event.va_end):
+            return False  # a purge only adds free space: what is expected would be lower still
         if line.purging.purge is None and not line.past.all_before(line.purging.index(number)):
             return False
         return self._among_steps(index, number, now=False) or self._among_steps(index, number, now=True)

@@ -44,6 +44,11 @@ class AllocEvent(Printed):
     vend: int
     failed: bool
 
+    @property
+    def va_end(self) -> int:
+        """The end of the area, its guard page included."""
+        return self.va_start + self.size
+
 
 @define
 class FreeEvent(Printed):
