@@ -94,6 +94,12 @@ class Correction:
             owners[owner] = None
             state.free.release(low, high)
 
+        exact = state.lazy.get(va_start)
+        if exact is not None and exact.va_end == va_end:
+            state.remove_lazy(va_start)
+            free(va_start, va_end, "lazy")
+        if state.free.space.holds(va_start, va_end):
+            return list(owners)  # nobody else can have any of it
         for area in touching(state.lazy.values()):
             state.remove_lazy(area.va_start)
             free(area.va_start, area.va_end, "lazy")
@@ -101,12 +107,14 @@ class Correction:
             state.remove_busy(area.va_start)
             free(area.va_start, area.va_end, "busy")
         asked = self._line.past.pool_of(event, event.cpu)
+        decaying = asked is None or not state.pools[asked[0]][asked[1]]
         for node, pools in enumerate(state.pools):
             for size_class, pool in enumerate(pools):
                 for area in touching(pool):
                     own = (node, size_class) == asked and area.va_start == va_start
-                    self._take_from_pool(node, size_class, area, own)
-                    free(area.va_start, area.va_end, "the pool that was asked" if own else "another pool")
+                    taken = self._take_from_pool(node, size_class, area, own=own, decaying=decaying)
+                    for gone in taken:
+                        free(gone.va_start, gone.va_end, "the pool that was asked" if own else "another pool")
         for low, (high, _since) in list(self._aside.items()):
             if low < va_end and va_start < high:
                 del self._aside[low]
@@ -115,12 +123,26 @@ class Correction:
             free(area.va_start, area.va_end, "a purge")
         return list(owners)
 
-    def _take_from_pool(self, node: int, size_class: int, area: Held, with_all_above: bool) -> None:
+    def _take_from_pool(self, node: int, size_class: int, area: Held, *, own: bool, decaying: bool) -> list[Held]:
+        """Take an area out of a pool; give what is free then.
+
+        The CPU that asked its `own` pool found the area on top: what is above was not there, and is lazy again. If
+        the area is among the newest quarter, a purge has taken it from the pool, and before it all above.
+        """
         state = self._line.state
-        pool = state.pools[node][size_class]
-        position = next(at for at, one in enumerate(pool) if one is area)
+        pool = state.pools[node][size_class].copy()
+        position = next((at for at, one in enumerate(pool) if one is area), None)
+        if position is None:
+            return []  # it went with one below
         above = pool[position + 1 :]
-        state.replace(node, size_class, pool[:position] + ([] if with_all_above else above))
-        if with_all_above:
+        if own:
+            state.replace(node, size_class, pool[:position])
             for one in above:
                 state.add_lazy(one, one.freed)
+            return [area]
+        if decaying and len(above) < len(pool) // 4:
+            state.replace(node, size_class, pool[:position])
+            self._line.purging.has_decayed(node, size_class)
+            return [area, *above]
+        state.replace(node, size_class, pool[:position] + above)
+        return [area]

@@ -115,6 +115,19 @@ class Purging:
         purge.steps = kept + [step for step in purge.steps[purge.position :] if step[0] == 0 or step[2] not in gone]
         return dropped
 
+    def has_decayed(self, node: int, size_class: int) -> None:
+        """Note for good that the purge that prints next has already taken from a pool what it takes."""
+        if self.ended == len(self._past.recording.purges):
+            return
+        if self.purge is None:
+            self._begin(self.ended)
+        assert self.purge is not None, "a purge has begun"
+        done, to_do = self.purge.steps[: self.purge.position], self.purge.steps[self.purge.position :]
+        decay = {(0, node, 2 * size_class), (0, node, 2 * size_class + 1)}
+        if self.purge.detached:
+            return
+        self.purge.steps = done + [step for step in to_do if step not in decay]
+
     # -- from the beginning to the end ------------------------------------------------------------
 
     def _begin(self, number: int) -> None:
@@ -239,7 +252,7 @@ class Purging:
 
     def _can_end(self, purge: Purge, node: int, taken: int) -> bool:
         """Whether a purge can end with as many areas as its line says, having taken the lists up to `node` now."""
-        wanted = self._wanted(purge.number) - taken
+        wanted = self.wanted(purge.number) - taken
         later = sum(len(self._state.lazy_of[other]) for other in range(node + 1, self._state.nr_nodes))
         return wanted == 0 if node + 1 == self._state.nr_nodes else wanted >= later
 
@@ -283,7 +296,7 @@ class Purging:
         pages_by_now = self._past.recording.purged_pages.get(index)
         if pages_by_now is not None:
             pages_by_now -= self._purged_pages + sum(map(_pages_of, had.values()))
-        known = Known(self._wanted(number), (event.start, event.end), pages_by_now, taken, spared)
+        known = Known(self.wanted(number), (event.start, event.end), pages_by_now, taken, spared)
         return choices(candidates, known)
 
     def _candidates(self, number: int) -> list[int]:
@@ -302,7 +315,7 @@ class Purging:
     def _taken(self, number: int) -> dict[int, list[Held]]:
         return self.purge.taken if self.purge is not None and self.purge.number == number else {}
 
-    def _wanted(self, number: int) -> int:
+    def wanted(self, number: int) -> int:
         """Count the areas that a purge has still to take."""
         event = self._past.recording.events[self.index(number)]
         assert isinstance(event, PurgeEvent), "only purges take lazy areas"

@@ -40,6 +40,9 @@ PURGES_BACK = 3
 CHOICES = 60
 """Sets of areas that are tried for one purge."""
 
+MEANWHILE = 256
+"""Areas that are freed while a purge goes on and that it takes still, at most."""
+
 FORGETTING = 0.9
 PATIENCE = 5.0
 """Failures, each counted `FORGETTING` times as much with every search since, above which searches are short."""
@@ -149,9 +152,15 @@ class Search:
         space = line.state.free.space
         if source == "free" and event.align <= PAGE_SIZE and lower and space.holds(event.va_start, event.va_end):
             return False  # a purge only adds free space: what is expected would be lower still
-        if line.purging.purge is None and not line.past.all_before(line.purging.index(number)):
+        if line.purging.purge is None and not self._can_have_begun(number):
             return False
         return self._among_steps(index, number, now=False) or self._among_steps(index, number, now=True)
+
+    def _can_have_begun(self, number: int) -> bool:
+        """Whether its task has come so far, and most of what it will take is lazy by now."""
+        line = self._line
+        missing = line.purging.wanted(number) - len(line.state.lazy)
+        return missing <= MEANWHILE and line.past.all_before(line.purging.index(number))
 
     def _among_steps(self, index: int, number: int, *, now: bool) -> bool:
         """Let the purge do step after step until the allocation can happen."""
