@@ -48,7 +48,10 @@ def results_of(outcome: Outcome, trace: str) -> dict[str, Any]:
             "first_unexplained": [_difference(one) for one in replayed.differences[:FIRST]],
             "inferred_events": len(replayed.inferred),
             "first_inferred": [{"line": one.line, "what": one.what} for one in replayed.inferred[:FIRST]],
-            "trials": [{"kernels": list(trial.kernels), "share": trial.share} for trial in outcome.trials],
+            "trials": [
+                {"kernels": list(trial.kernels), "as_printed": trial.as_printed, "share": trial.share}
+                for trial in outcome.trials
+            ],
         },
         "nodes": [
             {
@@ -91,9 +94,12 @@ def show_replay(console: Console, name: str, outcome: Outcome, where: str) -> No
     if outcome.trials:
         _show_table(
             console,
-            "Kernels that cannot be told apart here, by how they name the first addresses in the lines' order",
-            ("kernels", "share"),
-            ((", ".join(trial.kernels), f"{trial.share:.1%}") for trial in outcome.trials),
+            "Kernels (those in one row are alike here) on the first addresses",
+            ("kernels", "in line order", "explained"),
+            (
+                (", ".join(trial.kernels), f"{trial.as_printed:.2%}", f"{trial.share:.2%}")
+                for trial in outcome.trials
+            ),
         )
     _show_table(
         console,
