@@ -456,8 +456,12 @@ r.to_json = lambda *_: {INTERRUPT}
 
 
 def interrupted(patch: str, *arguments: object) -> str:
-    """Run in a process that interrupts itself where it is patched, at no guessed time; give its stderr."""
-    code = f"import os, signal, sys\n{patch}\nfrom sim.cli import main; sys.exit(main(sys.argv[1:]))"
+    """Run in a process that interrupts itself where it is patched, at no guessed time; give its stderr.
+
+    A suite that runs in the background may have been given SIGINT as a signal to ignore: here it is none.
+    """
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import os, signal, sys\n{heard}\n{patch}\nfrom sim.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "run", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 130
