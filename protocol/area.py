@@ -54,8 +54,9 @@ class Vm(IntFlag):
 class VmStruct:
     """What an area is used for (kernel: `struct vm_struct`); its `addr` and `size` are the area's range.
 
-    `flags` are those of `Vm`, `caller` is as `%pS` prints it, `phys_addr` that of an I/O mapping or 0,
-    `requested_size` the bytes asked for, without guard page and rounding (kept by the kernel since v6.15).
+    `flags` are those of `Vm`, `caller` is a function's name, or as `%pS` prints it, `phys_addr` that of an I/O
+    mapping or 0, `requested_size` the bytes asked for, without guard page and rounding (kept by the kernel since
+    v6.15).
     Never changed after its creation.
     """
 

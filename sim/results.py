@@ -107,16 +107,24 @@ def _vmap(vmap: Vmap, areas: Sequence[NodeAreas]) -> dict[str, Any]:
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files of one folder whole or not at all. Raises `BadInput`."""
+    write_whole({folder / name: text for name, text in texts.items()})
+
+
+def write_whole(texts: Mapping[Path, str]) -> None:
     """Write files whole or not at all: none takes its name before all are on the disk. Raises `BadInput`."""
     ready: dict[Path, Path] = {}
+    folder = Path()
     try:
-        for name, text in texts.items():
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-            ready[folder / name] = Path(temporary)
+        for path, text in texts.items():
+            folder = path.parent
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+            ready[path] = Path(temporary)
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
             Path(temporary).chmod(0o644)
         for path, file_made in ready.items():
+            folder = path.parent
             file_made.replace(path)
     except OSError as error:
         raise cannot_write(folder, error) from None
@@ -126,15 +134,17 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def prepared(folders: Sequence[Path]) -> Iterator[None]:
-    """Have folders that results can be written to while the body makes them. Raises `BadInput`.
+def prepared(folders: Sequence[Path], files: Sequence[Path] = ()) -> Iterator[None]:
+    """Have folders that results and other `files` can be written to while the body makes them. Raises `BadInput`.
 
     When the body fails, the folders that were made for it and are still empty are removed again.
     """
     made: list[Path] = []
     try:
         for folder in folders:
-            _prepare(folder, made)
+            _prepare(folder, RESULT_FILES, made)
+        for file in files:
+            _prepare(file.parent, [file.name], made)
         yield
     except BaseException:
         for folder in reversed(made):
@@ -143,17 +153,19 @@ def prepared(folders: Sequence[Path]) -> Iterator[None]:
         raise
 
 
-def _prepare(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those it is in, noting what was made; see that files can be written there."""
+def _prepare(folder: Path, names: Sequence[str], made: list[Path]) -> None:
+    """Make a folder and those it is in, noting what was made; see that such files can be written in it."""
     try:
         for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
             path.mkdir(exist_ok=True)
             made.append(path)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        for path in (folder / name for name in RESULT_FILES):
+        for path in (folder / name for name in names):
             if path.is_dir():
                 raise BadInput(str(path), "a directory", "a place for a file")
+            if path.exists() and not path.is_file():
+                raise BadInput(str(path), "no regular file", "a place for a file")
     except OSError as error:
         raise cannot_write(folder, error) from None
 

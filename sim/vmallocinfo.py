@@ -98,8 +98,9 @@ class UnpurgedLine:
 VmallocInfoLine: TypeAlias = VmStructLine | VmMapRamLine | UnpurgedLine
 
 _LINE = re.compile(r"0x([0-9a-f]{16})-0x([0-9a-f]{16}) +(\d{1,20})(?: (.+))?", re.ASCII)
+_CALLER = r"(?:0x[0-9a-f]{16}|[^\s=]+\+0x[0-9a-f]+/0x[0-9a-f]+)(?: \[\S+\])?"
 _WORDS_OF_VM = re.compile(
-    r"(?P<caller>(?:0x[0-9a-f]{16}|[^\s=]+\+0x[0-9a-f]+/0x[0-9a-f]+)(?: \[\S+\])?)?"
+    rf"(?P<caller>{_CALLER})?"
     r"(?: pages=(?P<nr_pages>[1-9]\d{0,9}))?"
     r"(?: phys=0x(?P<phys_addr>[0-9a-f]{16}))?"
     rf"(?P<flags>{''.join(f'(?: {word})?' for word in _WORDS)})"
@@ -137,11 +138,14 @@ def write_vmallocinfo(records: Iterable[VmallocInfoLine]) -> str:
     return "".join(map(_line, records))
 
 
-def lines_of(busy: Iterable[VmapArea], unpurged: Iterable[VmapArea]) -> Iterator[VmallocInfoLine]:
+def lines_of(
+    busy: Iterable[VmapArea], unpurged: Iterable[VmapArea], page_size: int = PAGE_SIZE
+) -> Iterator[VmallocInfoLine]:
     """Give the records of areas as they are in trees: what the kernel shows of each, in the order given.
 
     Nothing of an area that is not mapped yet (VM_UNINITIALIZED), nor of one that neither has a vm_struct nor is
-    vm_map_ram()'s. NUMA nodes are not counted: pages have no place here.
+    vm_map_ram()'s. NUMA nodes are not counted: pages have no place here. A caller that is known by its function's
+    name only is at offset 0 of 0 bytes, `vmalloc+0x0/0x0`, which no kernel prints of code of its own.
     """
     for area in busy:
         if area.vm is None:
@@ -150,11 +154,11 @@ def lines_of(busy: Iterable[VmapArea], unpurged: Iterable[VmapArea]) -> Iterator
         elif not area.vm.flags & Vm.UNINITIALIZED:
             yield VmStructLine(
                 area,
-                caller=area.vm.caller,
+                caller=_symbol(area.vm.caller),
                 nr_pages=area.vm.nr_pages,
                 phys_addr=area.vm.phys_addr,
                 flags=Vm(area.vm.flags) & PRINTED_FLAGS,
-                vpages=area.vm.nr_pages * _POINTER_SIZE > PAGE_SIZE,
+                vpages=area.vm.nr_pages * _POINTER_SIZE > page_size,
             )
     yield from map(UnpurgedLine, unpurged)
 
@@ -162,6 +166,11 @@ def lines_of(busy: Iterable[VmapArea], unpurged: Iterable[VmapArea]) -> Iterator
 def by_address(records: Iterable[VmallocInfoLine]) -> list[VmallocInfoLine]:
     """Sort as before v6.9, and as crash's `kmem -v` does still: by address, the unpurged ones behind."""
     return sorted(records, key=lambda record: (isinstance(record, UnpurgedLine), record.area.va_start))
+
+
+def _symbol(caller: str) -> str:
+    """Give a caller as `%pS` prints it."""
+    return caller if not caller or re.fullmatch(_CALLER, caller, re.ASCII) else f"{caller}+0x0/0x0"
 
 
 def _line(record: VmallocInfoLine) -> str:

@@ -1,10 +1,12 @@
 """`run`: a scenario and its variants, into results and one screen of tables."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import frozen
 
 from sim.commands import CHECK_FAILED, Session, printable, progress
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario, Workload
+    from sim.simulation import Outcome
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
 """What `run` runs when it is given nothing."""
@@ -34,6 +37,17 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     show_default=True,
     help="Virtual time, or real trio channels on the wall clock.",
 )
+@click.option(
+    "--vmallocinfo",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the areas at the end as /proc/vmallocinfo shows them; those of a variant into FILE.VARIANT.",
+)
+@click.option(
+    "--vmallocinfo-order",
+    type=click.Choice(["node", "address"]),
+    help="The order of FILE: node by node, as the kernel's, or by address [default: node].",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
 @click.pass_obj
 def command(
@@ -43,6 +57,8 @@ def command(
     seed: int | None,
     out: Path | None,
     engine: str,
+    vmallocinfo: Path | None,
+    vmallocinfo_order: str | None,
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
@@ -51,7 +67,40 @@ def command(
     path = scenario or QUICKSTART
     file = load_scenarios(path, settings, seed)
     session.out = out or _default_out(path)
-    return _run_all(file, session, engine, session.console(quiet=quiet))
+    return _run_all(
+        file, session, engine, _state_file(vmallocinfo, vmallocinfo_order), session.console(quiet=quiet)
+    )
+
+
+@frozen
+class _StateFile:
+    """Where the state at the end goes, and in which order; `path` is None where it is not asked for."""
+
+    path: Path | None
+    order: str
+
+    def of(self, variant: str) -> Path | None:
+        """Give the file of a variant, "" for a scenario without."""
+        if self.path is None or not variant:
+            return self.path
+        return self.path.with_name(f"{self.path.name}.{variant}")
+
+    def text(self, variant: str, outcome: "Outcome") -> dict[Path, str]:
+        """Give the file of a variant with its text, nothing where it is not asked for."""
+        from sim.final_state import vmallocinfo_of
+
+        path = self.of(variant)
+        return {} if path is None else {path: vmallocinfo_of(outcome, self.order)}
+
+
+def _state_file(path: Path | None, order: str | None) -> _StateFile:
+    from sim.errors import BadInput
+
+    if path is None and order is not None:
+        raise BadInput("--vmallocinfo-order", repr(order), "only together with --vmallocinfo")
+    if path is not None and path.name in ("", "-", ".."):
+        raise BadInput("--vmallocinfo", repr(str(path)), "a file's name")
+    return _StateFile(path, order or "node")
 
 
 def _default_out(path: Path) -> Path:
@@ -62,18 +111,22 @@ def _default_out(path: Path) -> Path:
     return Path("out") / path.stem
 
 
-def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Console") -> int:
+def _run_all(file: "ScenarioFile", session: Session, engine: str, state: _StateFile, console: "Console") -> int:
     """Run a scenario or its variants, write their results, and show them."""
     from sim.results import prepared
     from sim.summary import show_run, show_variants
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
     folders = [session.out / name for name, _scenario in named]
+    states = [path for name, _scenario in named if (path := state.of(name)) is not None]
+    _refuse_to_overwrite_results(states, folders)
     results = {}
-    with prepared(folders):
+    with prepared(folders, states):
         for (name, scenario), folder in zip(named, folders, strict=True):
             with progress(name or file.path.stem, console.quiet) as told:
-                results[name] = _run_one(scenario, file.path.parent, folder, engine, told)
+                results[name] = _run_one(
+                    scenario, file.path.parent, folder, engine, told, partial(state.text, name)
+                )
             session.finished.append(name or file.path.stem)
     where = printable(f"results in {session.out}/")
     title = printable(_title(file.path.name, [scenario for _name, scenario in named], engine))
@@ -87,16 +140,37 @@ def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Cons
 
 
 def _run_one(
-    scenario: "Scenario", beside: Path, folder: Path, engine: str, progress: Callable[[int, int], None]
+    scenario: "Scenario",
+    beside: Path,
+    folder: Path,
+    engine: str,
+    progress: Callable[[int, int], None],
+    state: "Callable[[Outcome], dict[Path, str]]",
 ) -> dict[str, Any]:
     from sim.log import log_of
-    from sim.results import results_of, to_json, write_files
+    from sim.results import results_of, to_json, write_whole
     from sim.simulation import simulate
 
     outcome = simulate(scenario, beside, engine=engine, progress=progress)
     results = results_of(outcome)
-    write_files(folder, {"log.jsonl": log_of(outcome), "results.json": to_json(results)})
+    write_whole(
+        {
+            folder / "log.jsonl": log_of(outcome),
+            folder / "results.json": to_json(results),
+            **state(outcome),
+        }
+    )
     return results
+
+
+def _refuse_to_overwrite_results(states: Sequence[Path], folders: Sequence[Path]) -> None:
+    from sim.errors import BadInput
+    from sim.scenario.file import RESULT_FILES
+
+    taken = {(folder / name).resolve() for folder in folders for name in RESULT_FILES}
+    for path in states:
+        if path.resolve() in taken:
+            raise BadInput("--vmallocinfo", repr(str(path)), "another file than the results'")
 
 
 def _title(name: str, scenarios: "Sequence[Scenario]", engine: str) -> str:

@@ -42,23 +42,44 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("command", "shown"), commands(), ids=lambda text: text.partition("\n")[0][:60])
-def test_commands_run_and_print_what_is_shown(
-    command: str,
-    shown: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """A command in the documents exits with 0; where output is shown, it prints that, but for the times."""
-    words = shlex.split(command)
-    assert words[0] == "./dev"
+SHOWING = [(command, shown) for command, shown in commands() if shown.strip()]
+SILENT = [command for command, shown in commands() if not shown.strip()]
+
+
+@pytest.fixture(autouse=True)
+def folder_with_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in a folder of their own, beside the repository's scenarios."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    assert main(words[1:]) == 0
-    printed = capfd.readouterr().out
-    if shown.strip():
-        assert _lines(printed) == _lines(shown)
+
+
+@pytest.mark.parametrize(("command", "shown"), SHOWING, ids=[command[:60] for command, _shown in SHOWING])
+def test_commands_print_what_is_shown(command: str, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A command with its output in the documents exits with 0 and prints that, but for the times."""
+    assert main(_arguments(command)) == 0
+    assert _lines(capfd.readouterr().out) == _lines(shown)
+
+
+@pytest.mark.parametrize("command", SILENT, ids=[command[:60] for command in SILENT])
+def test_commands_run_in_short(command: str) -> None:
+    """A command without its output in the documents exits with 0, on fewer operations where it names no number."""
+    arguments = _arguments(command)
+    if arguments[0] == "run" and not any(word.startswith("workload.") for word in arguments):
+        arguments += ["--set", "workload.operations=2000"]
+    assert main(arguments) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", SILENT, ids=[command[:60] for command in SILENT])
+def test_commands_run(command: str) -> None:
+    """The same as it stands there."""
+    assert main(_arguments(command)) == 0
+
+
+def _arguments(command: str) -> list[str]:
+    program, *arguments = shlex.split(command)
+    assert program == "./dev"
+    return arguments
 
 
 def _lines(text: str) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from sim.cli import main
 from sim.results import write_files
+from sim.vmallocinfo import UnpurgedLine, read_vmallocinfo
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -265,6 +266,77 @@ def test_policies_that_give_up_can_be_tried_on_the_peer_model(
     assert "check failed: answers_true, " in capfd.readouterr().out
 
 
+# -- the state at the end -------------------------------------------------------------------------
+
+
+def vmalloc_scenario(tmp_path: Path, variants: str = "") -> Path:
+    path = tmp_path / "vmalloc.toml"
+    path.write_text(f"{SMALL}kind = 'vmalloc'\n{variants}")
+    return path
+
+
+def test_the_state_at_the_end_is_written_like_vmallocinfo(tmp_path: Path) -> None:
+    """The file is read like a real machine's, and has as many areas and bytes as results.json says."""
+    info = tmp_path / "new" / "info"
+    assert run(vmalloc_scenario(tmp_path), "--out", tmp_path / "out", "--vmallocinfo", info) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    records = read_vmallocinfo(info)
+    unpurged = [record.area for record in records if isinstance(record, UnpurgedLine)]
+    busy = [record.area for record in records[: len(records) - len(unpurged)]]
+
+    assert len(busy) == sum(node["areas"] for node in results["nodes"]) > 0
+    assert sum(area.size for area in busy) == sum(node["bytes"] for node in results["nodes"])
+    assert len(unpurged) == sum(node["lazy_areas"] for node in results["vmap"]["nodes"]) > 0
+    assert [path.name for path in info.parent.iterdir()] == ["info"]
+
+
+def test_each_variant_has_a_file_of_its_state(tmp_path: Path) -> None:
+    """FILE.VARIANT, beside each other; by address if so wished, and live, too."""
+    path = vmalloc_scenario(
+        tmp_path, "[[variant]]\nname = 'a'\n[[variant]]\nname = 'v6.8'\nset = {space.kernel = '6.8'}\n"
+    )
+    info = tmp_path / "info"
+    options = ["--vmallocinfo", info, "--vmallocinfo-order", "address", "--engine", "live"]
+    assert run(path, "--out", tmp_path / "out", *options) == 0
+    assert sorted(path.name for path in tmp_path.glob("info*")) == ["info.a", "info.v6.8"]
+    for file in tmp_path.glob("info*"):
+        keys = [(isinstance(record, UnpurgedLine), record.area.va_start) for record in read_vmallocinfo(file)]
+        assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--vmallocinfo", "out/results.json"], "--vmallocinfo: found 'out/results.json'"),
+        (["--vmallocinfo", "folder"], "folder: found a directory"),
+        (["--vmallocinfo", "queue"], "queue: found no regular file"),
+        (["--vmallocinfo", "small.toml/info"], "small.toml: found "),
+        (["--vmallocinfo", "-"], "--vmallocinfo: found '-'; allowed: a file's name"),
+        (["--vmallocinfo", "."], "--vmallocinfo: found '.'; allowed: a file's name"),
+        (["--vmallocinfo-order", "node"], "--vmallocinfo-order: found 'node'; allowed: only together with"),
+        (["--vmallocinfo", "info", "--vmallocinfo-order", "size"], "'--vmallocinfo-order'"),
+    ],
+)
+def test_a_place_where_the_state_cannot_be_written_is_refused_before_the_run(
+    arguments: list[str],
+    complaint: str,
+    scenario: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """One line that names it, and nothing is written, the results neither."""
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    os.mkfifo("queue")
+    before = sorted(tmp_path.glob("**"))
+    assert run(scenario, "--out", "out", *arguments, "--set", "workload.operations=1000000000") == 2
+    told = capfd.readouterr().err
+    assert complaint in told
+    assert told.count("\n") == 1
+    assert sorted(tmp_path.glob("**")) == before
+
+
 # -- the screen -----------------------------------------------------------------------------------
 
 
@@ -384,8 +456,12 @@ r.to_json = lambda *_: {INTERRUPT}
 
 
 def interrupted(patch: str, *arguments: object) -> str:
-    """Run in a process that interrupts itself where it is patched, at no guessed time; give its stderr."""
-    code = f"import os, signal, sys\n{patch}\nfrom sim.cli import main; sys.exit(main(sys.argv[1:]))"
+    """Run in a process that interrupts itself where it is patched, at no guessed time; give its stderr.
+
+    A suite that runs in the background may have been given SIGINT as a signal to ignore: here it is none.
+    """
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import os, signal, sys\n{heard}\n{patch}\nfrom sim.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "run", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 130

@@ -135,17 +135,26 @@ def test_lookups_in_a_real_trace_ask_as_many_nodes_as_the_formula_says(policy: s
     assert found == expected
 
 
-@pytest.mark.parametrize("strategy", ["per-area", "coalesced", "grouped", "chunked", "parallel", "global"])
-def test_a_real_trace_ends_with_its_live_areas_whatever_the_strategy(strategy: str) -> None:
-    """134 areas are live at the end of the trace; each is in its home node, and all the rest is free."""
-    outcome = simulate(of_deb_smp4(strategy=strategy, batched=True, lookups=0.25), CONFIGS)
-    assert outcome.ok
+@pytest.fixture(scope="module")
+def live_at_the_end() -> dict[int, VmapArea]:
+    """What is live after the last event of the real trace, by start."""
     live: dict[int, VmapArea] = {}
     for event in read_trace(CONFIGS / DEB_SMP4).events:
         if isinstance(event, AllocEvent):
             live[event.va_start] = VmapArea(event.va_start, event.va_start + event.size)
         elif isinstance(event, FreeEvent):
             live.pop(event.va_start, None)
+    return live
+
+
+@pytest.mark.parametrize("strategy", ["per-area", "coalesced", "grouped", "chunked", "parallel", "global"])
+def test_a_real_trace_ends_with_its_live_areas_whatever_the_strategy(
+    strategy: str, live_at_the_end: dict[int, VmapArea]
+) -> None:
+    """134 areas are live at the end of the trace; each is in its home node, and all the rest is free."""
+    outcome = simulate(of_deb_smp4(strategy=strategy, batched=True, lookups=0.25), CONFIGS)
+    assert outcome.ok
+    live = live_at_the_end
     assert list(outcome.recorder.history.areas()) == [live[start] for start in sorted(live)]
     assert sum(node.areas for node in outcome.nodes) == len(live) == 134
     assert outcome.batches.areas == outcome.facts["allocations"] == 16_256
