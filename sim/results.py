@@ -65,6 +65,14 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         ],
         "checks": {name: _check(verdict) for name, verdict in outcome.verdicts.items()},
     }
+    truncation = recorder.latencies.truncation()
+    if truncation is not None:
+        results["warmup"] = {
+            "method": outcome.scenario.warmup.method,
+            "dropped": truncation.dropped,
+            "of": truncation.operations,
+            "settled": truncation.settled,
+        }
     if outcome.batches.sessions:
         results["batches"] = {
             "strategy": outcome.scenario.batch.strategy,
@@ -74,15 +82,15 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
     return results
 
 
-def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+def write_files(folder: Path, texts: Mapping[str, str | bytes]) -> None:
     """Write files whole or not at all: none takes its name before all are on the disk. Raises `BadInput`."""
     ready: dict[Path, Path] = {}
     try:
         for name, text in texts.items():
             handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
             ready[folder / name] = Path(temporary)
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(text if isinstance(text, bytes) else text.encode())
             Path(temporary).chmod(0o644)
         for path, file_made in ready.items():
             file_made.replace(path)

@@ -25,9 +25,11 @@ from protocol.free_machine import SPACE, FreeSpaceMachine
 from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
 from sim.checks import Evidence, Verdict, run_all
-from sim.costs import MessagePassing
+from sim.costs import CostModel, MessagePassing
 from sim.history import History
 from sim.metrics.recorder import Recorder
+from sim.metrics.warmup import latencies_without_warmup
+from sim.queueing import Queueing
 from sim.scenario.model import Scenario
 from sim.virtual import VirtualWorld
 from sim.workloads import ClientScript, Plan, plan
@@ -86,6 +88,7 @@ def simulate(
 
     def pause() -> None:
         recorder.fold_if_due()
+        recorder.sample(world.now_ns)
         progress(recorder.operations, workload.operations)
 
     observer = recorder.observer()
@@ -105,7 +108,7 @@ def simulate(
     with _rare_collections():
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
-        recorder.fold()
+        recorder.finish(virtual_ns)
         verdicts = system.judge()
         cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
@@ -148,7 +151,9 @@ class _System:
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
-        self.recorder = Recorder(History(workload.cpus))
+        self.recorder = Recorder(
+            History(workload.cpus), latencies_without_warmup(scenario.warmup, workload.operations)
+        )
         self.machines = self._node_machines()
         self.free_space = FreeSpaceMachine()
         self.router = Router(
@@ -219,6 +224,8 @@ class _System:
         return lambda port: script(Client(port, self.router, inserter))
 
 
-def _costs(scenario: Scenario) -> MessagePassing:
+def _costs(scenario: Scenario) -> CostModel:
     costs = scenario.costs
+    if costs.model == "queueing":
+        return Queueing(scenario.seed, costs.service_ns, costs.distribution, costs.link_ns)
     return MessagePassing(costs.lock_ns, costs.visit_ns, costs.insert_ns, costs.link_ns)

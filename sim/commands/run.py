@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, printable, progress
+from sim.commands import CHECK_FAILED, Session, default_out, printable, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,16 +50,8 @@ def command(
 
     path = scenario or QUICKSTART
     file = load_scenarios(path, settings, seed)
-    session.out = out or _default_out(path)
+    session.out = out or default_out(path)
     return _run_all(file, session, engine, session.console(quiet=quiet))
-
-
-def _default_out(path: Path) -> Path:
-    if not path.stem.strip(". "):
-        from sim.errors import BadInput
-
-        raise BadInput("--out", f"none, and no folder's name in {path.name!r}", "a folder for the results")
-    return Path("out") / path.stem
 
 
 def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Console") -> int:

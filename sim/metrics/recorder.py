@@ -21,7 +21,8 @@ from actors.lock import FifoLock
 from actors.world import Answer, Completed, Observer
 from protocol.area import VmapArea
 from sim.history import History
-from sim.metrics.latency import LatencyTable
+from sim.metrics.latency import Latencies, LatencyTable
+from sim.metrics.load import Load
 
 CHUNK = 1024
 """Operations that are kept before they are folded."""
@@ -30,9 +31,11 @@ CHUNK = 1024
 class Recorder:
     """Observes one world."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, latencies: Latencies | None = None) -> None:
+        """Record into `history` and `latencies`; without the latter, latencies of all operations are kept."""
         self.history = history
-        self.latencies = LatencyTable()
+        self.latencies: Latencies = latencies or LatencyTable()
+        self.load = Load()
         self._locks: dict[str, FifoLock] = {}
         self.operations = 0
         """Operations folded so far."""
@@ -63,6 +66,15 @@ class Recorder:
             self.history.extend(completed)
             self.operations += len(completed)
             completed.clear()
+
+    def sample(self, now_ns: int) -> None:
+        """Note how busy the locks have been up to now, every so often."""
+        self.load.sample(now_ns, self.locks)
+
+    def finish(self, now_ns: int) -> None:
+        """Fold what is left; the run ended at `now_ns`."""
+        self.fold()
+        self.load.take(now_ns, self.locks)
 
     def digest(self) -> str:
         """Give "sha256:…" over the ordered event log; fold first."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, TypeVar
 
 import cattrs
 from attrs import evolve, fields, frozen, has
@@ -23,8 +23,10 @@ from sim.scenario.kernels import KERNELS
 from sim.scenario.model import Impossible, Scenario
 from sim.scenario.settings import Table, leaves, put, read_settings, shown
 
-RESULT_FILES = ("log.jsonl", "results.json")
-"""What a run writes into its folder, in this order; no variant can have such a name."""
+T = TypeVar("T")
+
+RESULT_FILES = ("log.jsonl", "results.json", "report.html", "timeline.perfetto-trace")
+"""What a run writes into its folder; no variant can have such a name."""
 
 
 @frozen
@@ -50,7 +52,7 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
 
     Raises `BadInput`.
     """
-    table = _read_toml(path)
+    table = read_toml(path)
     variant_tables = table.pop("variant", [])
     changes = read_settings(settings)
     if seed is not None:
@@ -71,10 +73,7 @@ def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozens
 
     Raises `BadInput` with a text that names the key, after `where`, or after `--set` for `set_keys`.
     """
-    try:
-        scenario = _CONVERTER.structure(table, Scenario)
-    except (ClassValidationError, Impossible) as error:
-        raise _bad_input(where, set_keys, error) from None
+    scenario = structure_as(Scenario, table, where, set_keys)
     kernel = KERNELS[scenario.space.kernel]
     if "nodes" not in table.get("space", {}):
         scenario = evolve(scenario, space=evolve(scenario.space, nodes=kernel.nodes))
@@ -85,13 +84,22 @@ def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozens
     return scenario
 
 
+def structure_as(kind: type[T], table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset()) -> T:
+    """Make an attrs class of a table, as `structure` makes scenarios. Raises `BadInput`, which names the key."""
+    try:
+        return _CONVERTER.structure(table, kind)
+    except (ClassValidationError, Impossible) as error:
+        raise _bad_input(where, set_keys, error) from None
+
+
 def unstructure(scenario: Scenario) -> Table:
     """Give the scenario as plain tables, every key resolved."""
     table: Table = _CONVERTER.unstructure(scenario)
     return table
 
 
-def _read_toml(path: Path) -> Table:
+def read_toml(path: Path) -> Table:
+    """Read a file of the user's. Raises `BadInput`."""
     try:
         if not S_ISREG(path.stat().st_mode):
             raise BadInput(str(path), "no regular file", "a readable TOML file")
@@ -189,14 +197,19 @@ def _make_converter() -> cattrs.Converter:
     strict(float, "a number", also=(int,))
     strict(bool, "true or false")
     strict(str, "a string")
-    structure_list = converter.get_structure_hook(list[int])
 
-    def integers(value: object, kind: Any) -> object:
-        if not isinstance(value, list):
-            raise _IllTyped(value, "a list of integers")
-        return structure_list(value, kind)
+    def lists(kind: Any, words: str) -> None:
+        structure_list = converter.get_structure_hook(kind)
 
-    converter.register_structure_hook_func(lambda kind: kind == list[int], integers)
+        def hook(value: object, kind: Any) -> object:
+            if not isinstance(value, list):
+                raise _IllTyped(value, words)
+            return structure_list(value, kind)
+
+        converter.register_structure_hook_func(lambda found: found == kind, hook)
+
+    lists(list[int], "a list of integers")
+    lists(list[str], "a list of strings")
     return converter
 
 

@@ -13,6 +13,7 @@ import protocol.policies
 import protocol.strategies
 from protocol import registry
 from sim.costs import MODELS
+from sim.queueing import DISTRIBUTIONS
 from sim.scenario.kernels import KERNELS
 
 TOPOLOGIES = ("flat",)
@@ -90,7 +91,11 @@ class Machine:
 
 @frozen
 class Costs:
-    """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from."""
+    """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from.
+
+    `lock_ns` to `insert_ns` are for `message-passing`. For `queueing` a request's service takes `service_ns` on
+    average, drawn from `distribution`, whatever it asks for. `link_ns` is for both.
+    """
 
     model: str = field(
         default="message-passing",
@@ -102,6 +107,8 @@ class Costs:
     visit_ns: int = field(default=8, validator=_COST_NS)
     insert_ns: int = field(default=40, validator=_COST_NS)
     link_ns: int = field(default=60, validator=_COST_NS)
+    service_ns: int = field(default=1000, validator=_COST_NS)
+    distribution: str = field(default="exponential", validator=_one_of(lambda: list(DISTRIBUTIONS)))
 
 
 @frozen
@@ -165,10 +172,28 @@ class TraceUse:
 
 
 @frozen
-class Workload:
-    """`[workload]`: what the CPUs do. `file` is for `trace`; `operations` to `think_ns` are for `mix`."""
+class OpenLoad:
+    """`[workload.open]`: operations that come whether or not earlier ones are over.
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace"]))
+    `rate_per_s` is how many come in a second, to all CPUs together; each CPU gets its share of them.
+    `arrivals` is "poisson" (at times independent of each other) or "even" (at equal distances).
+    """
+
+    rate_per_s: float = field(
+        default=1e6, validator=_allowed(lambda value: 1e-3 <= value <= 1e12, "a number from 0.001 to 1e12")
+    )
+    arrivals: str = field(default="poisson", validator=_one_of(lambda: ["poisson", "even"]))
+
+
+@frozen
+class Workload:
+    """`[workload]`: what the CPUs do.
+
+    `file` is for `trace`; `operations` to `guard` and `[workload.mix]` are for `mix` and `open`, `think_ns` for
+    `mix`.
+    """
+
+    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "open", "trace"]))
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
@@ -176,7 +201,20 @@ class Workload:
     think_ns: int = field(default=0, validator=_between(0, 10**12))
     file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
+    open: OpenLoad = field(factory=OpenLoad)
     trace: TraceUse = field(factory=TraceUse)
+
+
+@frozen
+class Warmup:
+    """`[warmup]`: which operations at a run's beginning are left out of its latencies (`sim.metrics.warmup`).
+
+    `method` is "none", "fixed" (the first `operations`), or "mser-5": as many as make the standard error of
+    the mean latency of the rest smallest, at most half. Locks, nodes and checks are those of the whole run.
+    """
+
+    method: str = field(default="none", validator=_one_of(lambda: ["none", "fixed", "mser-5"]))
+    operations: int = field(default=0, validator=_between(0, 10**12))
 
 
 @frozen
@@ -190,3 +228,4 @@ class Scenario:
     lookup: Lookup = field(factory=Lookup)
     batch: Batch = field(factory=Batch)
     workload: Workload = field(factory=Workload)
+    warmup: Warmup = field(factory=Warmup)

@@ -23,12 +23,12 @@ class Prices:
         self._locks: dict[str, FifoLock] = {}
 
     def of(self, work: Work) -> tuple[FifoLock, int]:
-        """Look up what `work` takes; kept for the works of one area, which machines reuse."""
+        """Look up what `work` takes; kept, if it is fixed, for the works of one area, which machines reuse."""
         lock = self._locks.get(work.lock)
         if lock is None:
             lock = self._locks[work.lock] = self._new_lock(work.lock)
         price = (lock, self._costs.service_ns(work))
-        if work.moved == 1:
+        if work.moved == 1 and self._costs.fixed:
             self.known[work] = price
         return price
 
