@@ -45,7 +45,7 @@ def mser(means: "np.typing.NDArray[np.float64]") -> int:
     centred = means - means.mean()  # squares of differences stay small, sums exact enough
     kept = np.arange(1, len(means) + 1)
     sums, squares = np.cumsum(centred[::-1]), np.cumsum(centred[::-1] ** 2)
-    errors = ((squares - sums**2 / kept) / kept**2)[::-1]
+    errors = (np.maximum(squares - sums**2 / kept, 0.0) / kept**2)[::-1]
     return int(np.argmin(errors[: len(means) // 2 + 1]))
 
 

@@ -5,6 +5,7 @@ factors' levels, in the order given, makes the cells. Every mistake is one line 
 stands in `sim.study.reference`, from which docs/reference/study.md is made.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -139,7 +140,7 @@ class Study:
     @property
     def scenario_path(self) -> Path:
         """Where the base scenario is."""
-        return self.path.parent / self.plan.scenario
+        return Path(os.path.normpath(self.path.parent / self.plan.scenario))
 
     @property
     def metrics(self) -> list[str]:
@@ -154,12 +155,12 @@ def load_study(path: Path, settings: Sequence[str] = (), seed: int | None = None
     factor_tables = table.pop("factor", [])
     compare_table = table.pop("compare", None)
     changes = _settings(table.pop("set", {}), f"{where}: set")
-    plan = structure_as(StudyFile, table, where)
     if "scenario" not in table:
         raise BadInput(f"{where}: scenario", "nothing", "the file name of the base scenario")
+    plan = structure_as(StudyFile, table, where)
     if seed is not None:
         plan = evolve(plan, seed=seed)
-    base = read_toml(path.parent / plan.scenario)
+    base = read_toml(Path(os.path.normpath(path.parent / plan.scenario)))
     if "variant" in base:
         raise BadInput(f"{where}: scenario", f"variants in {plan.scenario}", "a scenario without; make them levels")
     factors = list(_factors(factor_tables, where))

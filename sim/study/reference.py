@@ -1,4 +1,4 @@
-"""The reference page of studies, docs/reference/study.md: an example, all keys, all metrics, what a study leaves."""
+"""The reference page of studies, docs/reference/study.md: an example, keys, metrics, what a study leaves."""
 
 from collections.abc import Callable
 
@@ -22,8 +22,15 @@ metric = "latency.all.p99_ns"
 relative = 0.02
 
 [[factor]]                          # a list of values of one key,
+name = "policy"                     # called after the key where there is no name
+key = "lookup.policy"
+values = ["forward", "backward"]
+
+[[factor]]                          # a range of them, both ends included: times, or step (by default 1),
 key = "space.nodes"
-values = [1, 2, 4, 8]               # or from = 1, to = 128, times = 2; or from, to, step
+from = 1
+to = 128
+times = 2
 
 [[factor]]                          # or levels that each set any keys
 name = "sizes"
@@ -32,7 +39,7 @@ name = "small"
 set = { "workload.pages" = [1, 4] }
 
 [compare]                           # each level of a factor with one of them, all else equal
-factor = "lookup.policy"
+factor = "policy"
 baseline = "backward"
 """
 """A study with all that studies can have; loaded by a test."""
@@ -47,11 +54,11 @@ values are refused, with the key's name; so is a key that two factors set, or th
 METRICS = """\
 latency.OPERATION.FIGURE    an operation's, or "all"; after the warm-up
 groups.GROUP.FIGURE         a group's, such as "lookups"
-FIGURE: count, mean_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns,
-        queue_ns, transfer_ns, service_ns (parts of the mean), nodes_asked (mean)
+    FIGURE: count, mean_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns,
+            queue_ns, transfer_ns, service_ns (parts of the mean), nodes_asked (mean)
 locks.KIND.FIGURE           sums over the locks of a kind ("busy"), of the whole run
-FIGURE: acquisitions, contended, handoffs, hold_ns, wait_ns,
-        mean_hold_ns, mean_wait_ns (per acquisition)
+    FIGURE: acquisitions, contended, handoffs, hold_ns, wait_ns,
+            mean_hold_ns, mean_wait_ns (per acquisition)
 batches.sessions, batches.areas
 checks.CHECK.count          exceptions to a check's rule
 throughput_per_s            operations per virtual second, of the whole run
@@ -76,8 +83,8 @@ In `OUT/`, written when the study is over, whole or not at all:
 `warmup_unsettled` (replications too short to say); `exceptions` to checks; the `command` that runs its first
 replication again, to the same figures; `error`, of a cell that failed.
 
-**comparisons**: the mean `difference` to the baseline with `ci_low` and `ci_high`; `relative` to the baseline's mean;
-`variance_ratio`, the variance of the differences over the sum of both variances (what pairing by common seeds
+**comparisons**: the mean `difference` to the baseline with `ci_low` and `ci_high`; `relative` to the baseline's
+mean; `variance_ratio`, the variance of the differences over the sum of both variances (what pairing by common seeds
 gains); `pairs`; `verdict` ("more", "less" or "undecided", all of a metric holding together at the confidence
 asked for).
 
