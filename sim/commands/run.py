@@ -1,5 +1,6 @@
 """`run`: a scenario and its variants, into results and one screen of tables."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from sim.commands import CHECK_FAILED, Session, default_out, printable, progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sim.report.portrait import Portrait
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario
 
@@ -51,24 +53,29 @@ def command(
     path = scenario or QUICKSTART
     file = load_scenarios(path, settings, seed)
     session.out = out or default_out(path)
-    return _run_all(file, session, engine, session.console(quiet=quiet))
+    words = ["./dev", "run", str(path), *(word for setting in settings for word in ("--set", setting))]
+    words += ["--seed", str(file.base.seed), "--engine", engine]
+    return _run_all(file, session, engine, shlex.join(words), session.console(quiet=quiet))
 
 
-def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Console") -> int:
+def _run_all(file: "ScenarioFile", session: Session, engine: str, command: str, console: "Console") -> int:
     """Run a scenario or its variants, write their results, and show them."""
-    from sim.results import prepared
+    from sim.report.run import Made, run_report
+    from sim.results import prepared, write_files
     from sim.summary import show_run, show_variants
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
     folders = [session.out / name for name, _scenario in named]
-    results = {}
-    with prepared(folders):
+    results: dict[str, Any] = {}
+    portraits: dict[str, Any] = {}
+    with prepared([session.out, *folders]):
         for (name, scenario), folder in zip(named, folders, strict=True):
             with progress(name or file.path.stem, console.quiet) as told:
-                results[name] = _run_one(scenario, file.path.parent, folder, engine, told)
+                results[name], portraits[name] = _run_one(scenario, file.path.parent, folder, engine, told)
             session.finished.append(name or file.path.stem)
-    where = printable(f"results in {session.out}/")
-    title = printable(_title(file.path.name, [scenario for _name, scenario in named], engine))
+        title = printable(_title(file.path.name, [scenario for _name, scenario in named], engine))
+        write_files(session.out, {"report.html": run_report(Made(title, command), results, portraits)})
+    where = printable(f"results and report in {session.out}/")
     if file.variants:
         varied = {variant.name: list(variant.varied) for variant in file.variants}
         show_variants(console, title, results, varied, where)
@@ -80,15 +87,16 @@ def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Cons
 
 def _run_one(
     scenario: "Scenario", beside: Path, folder: Path, engine: str, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+) -> "tuple[dict[str, Any], Portrait]":
     from sim.log import log_of
+    from sim.report.portrait import portrait_of
     from sim.results import results_of, to_json, write_files
     from sim.simulation import simulate
 
     outcome = simulate(scenario, beside, engine=engine, progress=progress)
     results = results_of(outcome)
     write_files(folder, {"log.jsonl": log_of(outcome), "results.json": to_json(results)})
-    return results
+    return results, portrait_of(outcome, results, intervals=256)
 
 
 def _title(name: str, scenarios: "Sequence[Scenario]", engine: str) -> str:

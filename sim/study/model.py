@@ -1,6 +1,7 @@
 """The study file: a base scenario, factors, how often to replicate, what to compare.
 
-A factor is a list of values of one key, a range of them, or levels that each set any keys. The product of all
+A factor is a list of values of one key, a range of them, levels that each set any keys, or a `count` of levels that
+set nothing (repetitions, which differ where seeds are not common). The product of all
 factors' levels, in the order given, makes the cells. Every mistake is one line that names the key. An example
 stands in `sim.study.reference`, from which docs/reference/study.md is made.
 """
@@ -205,7 +206,7 @@ RESERVED = ("cell", "replication", "replications", "seed", "command", "error", "
 
 
 def _factor(table: Mapping[str, Any], where: str) -> Factor:
-    allowed = ("name", "key", "values", "from", "to", "times", "step", "level")
+    allowed = ("name", "key", "values", "from", "to", "times", "step", "level", "count")
     unknown = sorted(table.keys() - set(allowed))
     if unknown:
         raise BadInput(f"{where}: {unknown[0]}", "an unknown key", ", ".join(allowed))
@@ -213,11 +214,13 @@ def _factor(table: Mapping[str, Any], where: str) -> Factor:
     name = table.get("name", key)
     if not isinstance(name, str) or not name.strip():
         raise BadInput(f"{where}: name", shown(name), "a name, or a key to be called after")
-    kinds = [kind for kind in ("values", "from", "level") if kind in table]
+    kinds = [kind for kind in ("values", "from", "level", "count") if kind in table]
     if len(kinds) != 1:
-        raise BadInput(where, " and ".join(kinds) or "no levels", "one of values, from (with to), level")
+        raise BadInput(where, " and ".join(kinds) or "no levels", "one of values, from (with to), level, count")
     if kinds == ["level"]:
         levels = list(_levels(table["level"], where))
+    elif kinds == ["count"]:
+        levels = [Level(number, {}) for number in range(1, _count(table["count"], where) + 1)]
     elif not isinstance(key, str):
         raise BadInput(f"{where}: key", shown(key), "the key that the values are for")
     else:
@@ -229,6 +232,12 @@ def _factor(table: Mapping[str, Any], where: str) -> Factor:
     if not called or len(set(map(str, called))) != len(called) or len(called) > MOST_LEVELS:
         raise BadInput(f"{where}: levels", shown(called), f"1 to {MOST_LEVELS} different levels")
     return Factor(name, levels)
+
+
+def _count(count: object, where: str) -> int:
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_LEVELS:
+        raise BadInput(f"{where}: count", shown(count), f"an integer from 1 to {MOST_LEVELS}")
+    return count
 
 
 def _called(value: object) -> Value:

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
+from sim.report.study import study_report
 from sim.study.campaign import CellResult
 from sim.study.cells import code_digest
 from sim.study.model import Study
@@ -27,6 +28,7 @@ def outputs_of(study: Study, results: Sequence[CellResult]) -> dict[str, str | b
     for name, rows in tables.items():
         if rows:
             files |= {f"{name}.csv": to_csv(rows), f"{name}.parquet": to_parquet(rows)}
+    files["report.html"] = study_report(study, results, tables)
     files["study.json"] = json.dumps(summary_of(study, tables), indent=1, allow_nan=False) + "\n"
     return files
 

@@ -32,7 +32,7 @@ from = 1
 to = 128
 times = 2
 
-[[factor]]                          # or levels that each set any keys
+[[factor]]                          # or levels that each set any keys (or count = 9: levels that set none)
 name = "sizes"
 [[factor.level]]
 name = "small"

@@ -13,6 +13,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
@@ -82,7 +83,7 @@ class Pool:
     def _pool(self, jobs: int) -> Iterator[Executor]:
         # Spawned: a fork of a process with threads (the progress bar has one) may hang.
         context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+        executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
         try:
             yield executor
         finally:
@@ -161,5 +162,14 @@ def _result_of(future: "Future[Record | Failure]") -> Record | Failure:
         return Failure(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _begin_worker() -> None:
+    """Leave interrupts to the parent, and end when it does, however: a pool's workers would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+    parent.join()
+    os._exit(1)

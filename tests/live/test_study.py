@@ -6,9 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import distributed
 import pytest
-from distributed import LocalCluster
 
 from sim.cli import main
 from sim.study import campaign, store
@@ -63,9 +64,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def cluster() -> Iterator[Any]:
     """A Dask cluster of two processes on loopback."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as started:
+    start: Any = distributed.LocalCluster
+    with start(n_workers=2, threads_per_worker=1, dashboard_address=None) as started:
         yield started
 
 
@@ -104,14 +106,14 @@ def test_a_study_that_was_killed_goes_on(undisturbed: Path, tmp_path: Path, torn
     assert set(kept) <= set((tmp_path / "out" / FILE).read_bytes().split(b"\n"))
 
 
-def test_a_cluster_gives_the_same_bytes(undisturbed: Path, tmp_path: Path, cluster: LocalCluster) -> None:
+def test_a_cluster_gives_the_same_bytes(undisturbed: Path, tmp_path: Path, cluster: Any) -> None:
     """Two Dask workers, reached by address, leave what one process here leaves."""
     assert study(undisturbed, "--out", tmp_path / "out", "--scheduler", cluster.scheduler_address) == 0
     assert contents(tmp_path / "out") == contents(undisturbed.parent / "alone")
 
 
-def test_a_worker_of_the_cluster_may_die(undisturbed: Path, tmp_path: Path, cluster: LocalCluster) -> None:
-    """A worker's process is killed in the middle of a replication: its work is done again, the bytes are the same."""
+def test_a_worker_of_the_cluster_may_die(undisturbed: Path, tmp_path: Path, cluster: Any) -> None:
+    """A worker's process is killed in the middle of a replication: its work is done again, to the same bytes."""
     written(tmp_path)
     asked = load_study(tmp_path / "study.toml")
     with store.opened(tmp_path) as replications:

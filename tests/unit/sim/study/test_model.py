@@ -44,6 +44,7 @@ def test_the_example_of_the_reference_is_a_study(tmp_path: Path) -> None:
         ("from = 2\nto = 9\nstep = 3", [2, 5, 8]),
         ("from = 2\nto = 4", [2, 3, 4]),
         ("values = [7]", [7]),
+        ("count = 3", [1, 2, 3]),
     ],
 )
 def test_ranges(tmp_path: Path, factor: str, values: list[int]) -> None:
@@ -118,6 +119,7 @@ def test_a_fingerprint_is_what_decides_the_outcome(tmp_path: Path) -> None:
         (f'{HEAD}[[factor]]\nkey = "space.nodes"\nfrom = 1\nto = 9\ntimes = 1', ["factor 1: times", "1"]),
         (f'{HEAD}[[factor]]\nkey = "space.nodes"\nfrom = 1\nto = 9\nstep = 0', ["factor 1: step", "0"]),
         (f'{HEAD}[[factor]]\nname = "s"\nkey = "seed"\nvalues = [1]', ["factor s", "the key seed", "replications"]),
+        (f'{HEAD}[[factor]]\nname = "f"\ncount = 0', ["factor 1: count", "0", "1 to 10000"]),
         (f'{HEAD}[[factor]]\nname = "f"\n[[factor.level]]\nname = "a"', ["factor 1: level 1", "name and set"]),
         (HEAD + FACTOR + FACTOR, ["factor 2: name", "space.nodes"]),
         (

@@ -25,7 +25,7 @@ def test_all_tasks_are_done_once_and_new_ones_too(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
-    """A process is killed in the middle: its task and those beside it are run again, none is lost or given twice."""
+    """A process is killed in the middle: its task and those beside it are run again, none lost or twice."""
     found = [(task.scenario.seed, result) for task, result in Pool(2).results(deque(tasks(tmp_path, 8)), die_once)]
     assert (tmp_path / "died").exists()
     assert sorted(found, key=lambda pair: pair[0]) == [(seed, {"seed": seed}) for seed in range(8)]

@@ -2,13 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sim.errors import BadInput
 from sim.study.store import FILE, compacted, opened
 
-RECORDS = {("a", 1): {"x": 1.5}, ("a", 2): {"x": 2.5}, ("b", 1): {"x": 3.5, "name": "größer"}}
+RECORDS: dict[tuple[str, int], dict[str, Any]] = {
+    ("a", 1): {"x": 1.5},
+    ("a", 2): {"x": 2.5},
+    ("b", 1): {"x": 3.5, "name": "größer"},
+}
 
 
 def fill(folder: Path) -> None:
