@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 Trace: TypeAlias = dict[str, Any]
-"""A trace of Plotly's JSON; `series` instead of a colour: traces of one number have one colour."""
+"""A trace of Plotly's JSON; `series` instead of a colour: traces of one number have one colour. A heatmap with
+`log` has colours by powers of ten."""
 
 
 @frozen
@@ -19,6 +20,10 @@ class Choice:
 
     title: str
     options: list[str]
+    axis: str = ""
+    """The axis whose title is the chosen option: "xaxis", "yaxis", or none."""
+    start: int = 0
+    """The option that is chosen at first."""
 
 
 @frozen
@@ -39,24 +44,33 @@ class Figure:
         """Give the figure as the page's script takes it."""
         return {
             "name": self.name,
-            "choices": [{"title": choice.title, "options": choice.options} for choice in self.choices],
+            "choices": [asdict(choice) for choice in self.choices],
             "views": self.views,
             "layout": self.layout,
         }
 
 
-def views_of(
-    choices: Sequence[Choice], draw: Mapping[tuple[int, ...], list[Trace]]
-) -> tuple[list[Choice], dict[str, list[Trace]]]:
-    """Leave out choices of one option, and give views the keys that the page's script makes of the rest."""
+def figure_of(
+    name: str,
+    title: str,
+    caption: str,
+    choices: Sequence[Choice],
+    draw: Mapping[tuple[int, ...], list[Trace]],
+    layout: Mapping[str, Any],
+) -> Figure:
+    """Make a figure of what is drawn for the options' numbers; there is nothing to choose from one option."""
     kept = [place for place, choice in enumerate(choices) if len(choice.options) > 1]
     views = {"/".join(str(key[place]) for place in kept): traces for key, traces in draw.items()}
-    return [choices[place] for place in kept], views
+    settled = {choice.axis: choice.options[0] for choice in choices if choice.axis and len(choice.options) == 1}
+    titled = {
+        key: value | {"title": {"text": settled[key]}} if key in settled else value for key, value in layout.items()
+    }
+    return Figure(name, title, caption, [choices[place] for place in kept], views, titled)
 
 
 def axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
-    """Give an axis; a logarithmic one has ticks at powers of ten."""
-    scale = {"type": "log", "dtick": 1, "tickformat": "~s", "minor": {"dtick": "D1"}} if log else {}
+    """Give an axis; a logarithmic one has ticks at 1, 2 and 5 times the powers of ten."""
+    scale = {"type": "log", "dtick": "D2", "tickformat": "~s"} if log else {"tickformat": "~s"}
     return {"title": {"text": title}, "automargin": True, **scale, **more}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
-from sim.report.figure import Choice, Figure, Trace, axis, digits, views_of
+from sim.report.figure import Choice, Figure, Trace, axis, digits, figure_of
 from sim.report.portrait import Curve, Portrait
 
 Group: TypeAlias = Mapping[str, Portrait]
@@ -43,7 +43,7 @@ def latency_curves(groups: Groups, group_title: str) -> Figure:
     operations = _operations(groups)
     shapes = Choice("Show", ["longer than (CCDF)", "up to (CDF)"])
     choices = [
-        Choice(group_title, list(groups)),
+        _of(groups, group_title),
         Choice("Operation", ["all of them"] if single else operations),
         shapes,
     ]
@@ -61,15 +61,17 @@ def latency_curves(groups: Groups, group_title: str) -> Figure:
             if operation in portrait["curves"]:
                 traces += _curve_traces(name, series, operation, portrait, tail)
         draw[place, which, 0 if tail else 1] = traces
-    kept, views = views_of(choices, draw)
-    return Figure(
+    return figure_of(
         "latency",
         "Latency",
         "The share of operations that took longer than a time (CCDF), or at most that (CDF). Where a line ends, "
         "the slowest operation is. Marks are the 50th, 90th, 99th and 99.9th percentile.",
-        kept,
-        views,
-        {"xaxis": axis("latency (ns)", log=True), "yaxis": axis("share of operations", log=True, tickformat="~g")},
+        choices,
+        draw,
+        {
+            "xaxis": axis("latency (ns)", log=True),
+            "yaxis": axis("share of operations", log=True, tickformat="~g", dtick=1),
+        },
     )
 
 
@@ -112,13 +114,13 @@ def _thinned(curve: Curve) -> Iterator[tuple[int, float]]:
         above -= count
         if place in (0, last) or drawn - above > total / 100 or above < 0.93 * drawn:
             drawn = above
-            # The last point stands where the slowest operation is: a logarithmic axis has no place for 0.
-            yield ns, (above if above else count) / total
+            # The line ends at one operation, the slowest: a logarithmic axis has no place for 0.
+            yield ns, max(above, 1) / total
 
 
 def nodes_asked(groups: Groups, group_title: str) -> Figure:
     """Draw what lookups cost by the number of nodes they asked."""
-    figures = Choice("Show", ["mean", "p99", "lookups"])
+    figures = Choice("Show", ["mean (ns)", "p99 (ns)", "lookups"], "yaxis")
     draw: dict[tuple[int, ...], list[Trace]] = {}
     for (place, group), which in product(enumerate(groups.values()), range(3)):
         draw[place, which] = [
@@ -132,15 +134,18 @@ def nodes_asked(groups: Groups, group_title: str) -> Figure:
             }
             for series, (name, portrait) in enumerate(group.items())
         ]
-    kept, views = views_of([Choice(group_title, list(groups)), figures], draw)
-    return Figure(
+    most = max(
+        int(asked) for group in groups.values() for portrait in group.values() for asked in portrait["asked"]
+    )
+    choices = [_of(groups, group_title), figures]
+    return figure_of(
         "nodes-asked",
         "Lookups by nodes asked",
         "The latency of lookups by the number of nodes they asked until one had the area (mean or p99, in ns), and "
         "how many lookups asked that many.",
-        kept,
-        views,
-        {"xaxis": axis("nodes asked", tickformat="d"), "yaxis": axis("ns, or lookups", rangemode="tozero")},
+        choices,
+        draw,
+        {"xaxis": axis("nodes asked", **_whole(most)), "yaxis": axis("", rangemode="tozero")},
     )
 
 
@@ -151,9 +156,9 @@ def gain_and_harm(groups: Groups, group_title: str) -> Figure:
     gains = [("batch latency (mean, ns)", "latency.insert_batch.mean_ns"), ("lock handoffs", "locks.busy.handoffs")]
     harms = {"p99 of finds (ns)": "latency.find.p99_ns", f"p99 of {removal} (ns)": f"latency.{removal}.p99_ns"}
     choices = [
-        Choice(group_title, list(groups)),
-        Choice("Gain (to the left)", [title for title, _metric in gains]),
-        Choice("Harm (upward)", list(harms)),
+        _of(groups, group_title),
+        Choice("Gain (to the left)", [title for title, _metric in gains], "xaxis"),
+        Choice("Harm (upward)", list(harms), "yaxis"),
     ]
     draw: dict[tuple[int, ...], list[Trace]] = {}
     for (place, group), (left, (_gain, gain)), (up, harm) in product(
@@ -171,17 +176,16 @@ def gain_and_harm(groups: Groups, group_title: str) -> Figure:
             }
             for series, (name, portrait) in enumerate(group.items())
         ]
-    kept, views = views_of(choices, draw)
-    return Figure(
+    return figure_of(
         "gain-and-harm",
         "Batch strategies: gain and harm",
         "Each strategy's gain (further left is better: shorter batches, or fewer times that a lock changed CPUs) "
         "against its harm (lower is better: the 99th percentile of everybody's other operations meanwhile).",
-        kept,
-        views,
+        choices,
+        draw,
         {
-            "xaxis": axis("gain: lower is better", rangemode="tozero"),
-            "yaxis": axis("harm: lower is better", rangemode="tozero"),
+            "xaxis": axis("", rangemode="tozero"),
+            "yaxis": axis("", rangemode="tozero"),
         },
     )
 
@@ -204,20 +208,19 @@ def lock_strips(groups: Groups, group_title: str) -> Figure:
                 "x": names,
                 "y": list(by_name) if len(by_name) > 1 or "" not in by_name else ["locks"],
                 "z": [[digits(own.get(name), 4) for name in names] for own in by_name.values()],
+                "log": True,
                 "ygap": 3,
             }
         ]
-    kept, views = views_of([Choice(group_title, list(groups)), Choice("Show", [title for title, _ in kinds])], draw)
-    most = max(len(group) for group in groups.values())
-    return Figure(
+    choices = [_of(groups, group_title), Choice("Show", [title for title, _ in kinds])]
+    return figure_of(
         "locks",
         "Locks, one by one",
         "Each lock's mean wait and hold per acquisition, and how often it was taken (of a study: in the first "
         "replication). An even strip means that work is dealt out evenly.",
-        kept,
-        views,
+        choices,
+        draw,
         {
-            "height": 190 + 30 * most,
             "xaxis": axis("lock", type="category"),
             "yaxis": axis("", type="category", autorange="reversed"),
         },
@@ -238,25 +241,36 @@ def load_over_time(groups: Groups, group_title: str) -> Figure:
                 "x": ends_us,
                 "y": list(load["held"]),
                 "z": list(load["held"].values()),
+                "log": False,
                 "zmin": 0,
                 "zmax": 1,
             }
         ]
-    kept, views = views_of([Choice(group_title, list(groups)), Choice("Of", names)], draw)
-    most = max(len(portrait["load"]["held"]) for group in groups.values() for portrait in group.values())
-    return Figure(
+    choices = [_of(groups, group_title), Choice("Of", names)]
+    return figure_of(
         "load",
         "Load over virtual time",
         "The share of the time for which each lock was held, by intervals of virtual time (of a study: in the "
         "first replication). 1 is a lock that somebody always holds.",
-        kept,
-        views,
+        choices,
+        draw,
         {
-            "height": min(900, 260 + 12 * most),
             "xaxis": axis("virtual time (µs)"),
             "yaxis": axis("", type="category"),
         },
     )
+
+
+def _whole(most: int) -> dict[str, Any]:
+    """Give the ticks of an axis from 1 to `most`: each number where there are few, powers of two elsewhere."""
+    if most <= 12:
+        return {"dtick": 1, "tickformat": "d"}
+    return {"type": "log", "tickvals": [2**power for power in range(most.bit_length())], "tickformat": "d"}
+
+
+def _of(groups: Groups, title: str) -> Choice:
+    """Let the reader choose a group; the last one is the largest of most sweeps."""
+    return Choice(title, list(groups), start=len(groups) - 1)
 
 
 def _operations(groups: Groups) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from sim.report.figure import Choice, Figure, Trace, axis, digits, views_of
+from sim.report.figure import Choice, Figure, Trace, axis, digits, figure_of
 from sim.report.figures import Groups
 from sim.report.portrait import merged
 from sim.study.campaign import CellResult
@@ -84,14 +84,14 @@ def sweep(study: Study, results: Sequence[CellResult], arrangement: Arrangement)
             ]
         draw[which, place] = traces
     metrics = [label(metric) for metric in study.metrics]
-    kept, views = views_of([Choice("Metric", metrics), Choice("Of", others)], draw)
-    return Figure(
+    choices = [Choice("Metric", metrics, "yaxis"), Choice("Of", others)]
+    return figure_of(
         "sweep",
         "Metrics over factors",
         f"Means of replications; the band is the {confidence:.0%} confidence interval of the mean.",
-        kept,
-        views,
-        {"xaxis": _across_axis(arrangement), "yaxis": axis("as chosen", rangemode="tozero")},
+        choices,
+        draw,
+        {"xaxis": _across_axis(arrangement), "yaxis": axis("", rangemode="tozero")},
     )
 
 
@@ -120,17 +120,17 @@ def differences(study: Study, results: Sequence[CellResult], arrangement: Arrang
             for series, name in enumerate(names)
             if name != str(study.compare.baseline)
         ]
-    kept, views = views_of([Choice("Metric", [label(metric) for metric in metrics]), Choice("Of", others)], draw)
+    choices = [Choice("Metric", [label(metric) for metric in metrics]), Choice("Of", others)]
     confidence = study.plan.precision.confidence
-    return Figure(
+    return figure_of(
         "differences",
         f"Differences to {study.compare.baseline}",
-        f"How much more (or less) than {study.compare.baseline}, relative to it: the mean of the differences of "
-        f"replications with {'common' if study.plan.replications.common else 'independent'} seeds, and its "
-        f"{confidence:.0%} interval. Where an interval holds 0, the study cannot tell.",
-        kept,
-        views,
-        {"xaxis": _across_axis(arrangement), "yaxis": axis("difference", tickformat="+.0%", zeroline=True)},
+        f"How many times what {study.compare.baseline} has: from the mean of the differences of replications with "
+        f"{'common' if study.plan.replications.common else 'independent'} seeds, and its {confidence:.0%} "
+        "interval. Where an interval holds 1, the study cannot tell.",
+        choices,
+        draw,
+        {"xaxis": _across_axis(arrangement), "yaxis": axis(f"times {study.compare.baseline}", log=True, tickformat="~g")},
     )
 
 
@@ -182,13 +182,13 @@ def _bars(name: str, series: int, points: list[tuple[CellResult, float, float]],
         "name": name,
         "series": series,
         "x": _across([result for result, _relative, _half in points], arrangement),
-        "y": [digits(relative) for _result, relative, _half in points],
+        "y": [digits(1 + relative) for _result, relative, _half in points],
         "error_y": {"type": "data", "array": [digits(half) for _result, _relative, half in points]},
     }
 
 
 def _across_axis(arrangement: Arrangement) -> dict[str, Any]:
-    """Numbers that grow by factors stand on a logarithmic axis, at ticks of their own; names on one of categories."""
+    """Put numbers that grow by factors on a logarithmic axis with ticks of their own, names on categories."""
     assert arrangement.across is not None
     values = [level.value for level in arrangement.across.levels]
     name = arrangement.across.name

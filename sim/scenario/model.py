@@ -175,7 +175,7 @@ class TraceUse:
 class OpenLoad:
     """`[workload.open]`: operations that come whether or not earlier ones are over.
 
-    `rate_per_s` is how many come in a second, to all CPUs together; each CPU gets its share of them.
+    `rate_per_s` is how many come in a second, to all CPUs together, who take turns.
     `arrivals` is "poisson" (at times independent of each other) or "even" (at equal distances).
     """
 

@@ -1,15 +1,17 @@
 """The open workload: operations come at their own times, whether or not earlier ones are over.
 
 Where closed-loop CPUs wait for an answer before they ask again, and so go easy on a system that is slow, users do
-not: they come at a rate. Each CPU gets a stream of arrivals of its own, works on them one after the other, and what
-comes meanwhile waits for it. The latency of an operation counts from its arrival, that wait included as
+not: they come at a rate. Arrivals are dealt out to the CPUs in turn; each works on its own one after the other, and
+what comes meanwhile waits for it. The latency of an operation counts from its arrival, that wait included as
 queueing; a slow system cannot hide the operations it kept from being sent. What the operations are is drawn as
 for `mix`.
 
-Poisson streams of n CPUs at rate/n make together one Poisson stream at the rate. Arrivals have a stream of
-random numbers of their own: runs that are compared get the same operations at the same times.
+All CPUs' arrivals are one stream, and end together: streams of their own would end at different times, and the
+load would fade out long before the run does. Arrivals have random numbers of their own: runs that are compared get
+the same operations at the same times.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
@@ -33,13 +35,14 @@ class Open:
         """See `Workload`."""
         cpus, load = scenario.machine.cpus, scenario.workload.open
 
+        if load.arrivals == "poisson":
+            arrivals_ns = poisson(stream(scenario.seed, "open/arrivals"), load.rate_per_s)
+        else:
+            arrivals_ns = even(load.rate_per_s)
+        dealt = deal(arrivals_ns, cpus)
+
         def script(cpu: int, operations: Operations) -> ClientScript:
-            arrivals_ns = (
-                poisson(stream(scenario.seed, f"open/{cpu}"), load.rate_per_s / cpus)
-                if load.arrivals == "poisson"
-                else even(cpu, cpus, load.rate_per_s)
-            )
-            return partial(_run, operations=operations, arrivals_ns=arrivals_ns)
+            return partial(_run, operations=operations, arrivals_ns=dealt[cpu])
 
         return plan_own_areas(scenario, script)
 
@@ -53,9 +56,26 @@ def poisson(random: Random, rate_per_s: float) -> Iterator[int]:
         yield round(time_ns)
 
 
-def even(cpu: int, cpus: int, rate_per_s: float) -> Iterator[int]:
-    """Give the arrival times of one of `cpus` CPUs that take turns at equal distances."""
-    return (round(arrival * 1e9 / rate_per_s) for arrival in count(cpu, cpus))
+def even(rate_per_s: float) -> Iterator[int]:
+    """Give arrival times, in whole nanoseconds, at equal distances."""
+    return (round(arrival * 1e9 / rate_per_s) for arrival in count())
+
+
+def deal(arrivals: Iterator[int], hands: int) -> list[Iterator[int]]:
+    """Deal `arrivals` out to `hands` in turn; what a hand gets does not depend on who takes first.
+
+    Kept is what has been dealt and not yet taken.
+    """
+    dealt: list[deque[int]] = [deque() for _ in range(hands)]
+
+    def hand(own: deque[int]) -> Iterator[int]:
+        while True:
+            if not own:
+                for other in dealt:
+                    other.append(next(arrivals))
+            yield own.popleft()
+
+    return [hand(own) for own in dealt]
 
 
 async def _run(client: Client, *, operations: Operations, arrivals_ns: Iterator[int]) -> None:

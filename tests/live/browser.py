@@ -25,8 +25,8 @@ FLAGS = (
 )
 
 OVERLAPPING = """
-const texts = [...arguments[0].querySelectorAll('text')].filter((text) => text.textContent.trim() && text.getBoundingClientRect().width);
-const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
+const texts = [...arguments[0].querySelectorAll('text')].filter((text) => text.textContent.trim());
+const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]).filter(([, box]) => box.width);
 const found = [];
 boxes.forEach(([one, a], at) => boxes.slice(at + 1).forEach(([other, b]) => {
   const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
@@ -65,15 +65,32 @@ def opened(chrome: webdriver.Chrome, page: Path, width: int, *, dark: bool = Fal
     )
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    _resize(chrome, width)
+    chrome.get(page.as_uri())
+    WebDriverWait(chrome, 60).until(lambda shown: shown.execute_script("return document.body.dataset.drawn"))
+    return _seen(chrome)
+
+
+def seen_at(chrome: webdriver.Chrome, width: int) -> dict[str, Any]:
+    """Give the page another width, as if the phone was turned; wait until all figures have it."""
+    _resize(chrome, width)
+    fits = "return [...document.querySelectorAll('.figure')].every((one) => one.clientWidth === one.layout?.width)"
+    WebDriverWait(chrome, 60).until(lambda shown: shown.execute_script(fits))
+    return _seen(chrome)
+
+
+def _resize(chrome: webdriver.Chrome, width: int) -> None:
     chrome.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
     )
-    chrome.get(page.as_uri())
-    WebDriverWait(chrome, 60).until(lambda shown: shown.execute_script("return document.body.dataset.drawn"))
+
+
+def _seen(chrome: webdriver.Chrome) -> dict[str, Any]:
     figures = chrome.find_elements("css selector", ".figure")
+    logged = chrome.execute("getLog", {"type": "browser"})["value"]
     return {
-        "console": [entry["message"] for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"],
+        "console": [entry["message"] for entry in logged if entry["level"] == "SEVERE"],
         "figures": figures,
         "drawn": int(chrome.execute_script("return document.body.dataset.drawn")),
         "page_width": chrome.execute_script("return document.documentElement.scrollWidth"),
