@@ -31,6 +31,7 @@ from sim.metrics.recorder import Recorder
 from sim.metrics.warmup import latencies_without_warmup
 from sim.queueing import Queueing
 from sim.scenario.model import Scenario
+from sim.timeline.recording import Gauged, Gauges, Timeline
 from sim.virtual import VirtualWorld
 from sim.workloads import ClientScript, Plan, plan
 
@@ -76,19 +77,23 @@ def simulate(
     *,
     engine: str = "virtual",
     progress: Progress = lambda _done, _total: None,
+    timeline: Timeline | None = None,
 ) -> Outcome:
     """Run `scenario`; files that it names are looked up in the folder `beside`.
 
-    In the virtual engine the outcome depends on the scenario and those files only, but for `wall_s` and `cpu_s`.
+    A `timeline` is told what happens when. In the virtual engine the outcome depends on the scenario and those
+    files only, but for `wall_s` and `cpu_s`.
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
     workload = plan(scenario, beside)
-    system = _System(scenario, workload)
+    system = _System(scenario, workload, timeline)
     recorder = system.recorder
 
     def pause() -> None:
         recorder.fold_if_due()
         recorder.sample(world.now_ns)
+        if timeline is not None:
+            timeline.sample(world.now_ns, system.gauges())
         progress(recorder.operations, workload.operations)
 
     observer = recorder.observer()
@@ -109,6 +114,8 @@ def simulate(
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
         recorder.finish(virtual_ns)
+        if timeline is not None:
+            timeline.finish(system.gauges(), virtual_ns)
         verdicts = system.judge()
         cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
@@ -146,13 +153,13 @@ def _rare_collections() -> Iterator[None]:
 class _System:
     """The actors of one run and what they own."""
 
-    def __init__(self, scenario: Scenario, workload: Plan) -> None:
+    def __init__(self, scenario: Scenario, workload: Plan, timeline: Timeline | None) -> None:
         self.scenario = scenario
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
         self.recorder = Recorder(
-            History(workload.cpus), latencies_without_warmup(scenario.warmup, workload.operations)
+            History(workload.cpus), latencies_without_warmup(scenario.warmup, workload.operations), timeline
         )
         self.machines = self._node_machines()
         self.free_space = FreeSpaceMachine()
@@ -198,6 +205,12 @@ class _System:
     def node_statistics(self) -> list[NodeStatistics]:
         """Give the counters of all nodes, ascending."""
         return [machine.statistics(node_id) for machine in self.machines.values() for node_id in machine.node_ids]
+
+    def gauges(self) -> Gauges:
+        """Give what can be counted now: the areas of each node, and what machines count besides."""
+        areas = {f"areas of node {node.node_id}": node.areas for node in self.node_statistics()}
+        offered = [machine.gauges() for machine in self.machines.values() if isinstance(machine, Gauged)]
+        return areas | {name: value for gauges in offered for name, value in gauges.items()}
 
     def batch_totals(self) -> BatchTotals:
         """Add up what the batch inserters did."""

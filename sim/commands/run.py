@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import frozen
 
 from sim.commands import CHECK_FAILED, Session, default_out, printable, progress
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sim.report.portrait import Portrait
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario
+    from sim.timeline.recording import Timeline
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
 """What `run` runs when it is given nothing."""
@@ -36,6 +38,14 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     show_default=True,
     help="Virtual time, or real trio channels on the wall clock.",
 )
+@click.option("--timeline", is_flag=True, help="Write timeline.perfetto-trace, for ui.perfetto.dev.")
+@click.option(
+    "--timeline-holds", type=click.IntRange(1), metavar="N", help="Holds of locks in it [default: 200,000]."
+)
+@click.option("--timeline-window", metavar="FROM:TO", help="Nanoseconds of the run that it shows [default: all].")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print results.json (of variants: by name) instead of tables."
+)
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
 @click.pass_obj
 def command(
@@ -45,6 +55,10 @@ def command(
     seed: int | None,
     out: Path | None,
     engine: str,
+    timeline: bool,
+    timeline_holds: int | None,
+    timeline_window: str | None,
+    as_json: bool,
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
@@ -55,48 +69,102 @@ def command(
     session.out = out or default_out(path)
     words = ["./dev", "run", str(path), *(word for setting in settings for word in ("--set", setting))]
     words += ["--seed", str(file.base.seed), "--engine", engine]
-    return _run_all(file, session, engine, shlex.join(words), session.console(quiet=quiet))
+    wanted = timeline or timeline_holds is not None or timeline_window is not None
+    order = Order(
+        engine=engine,
+        command=shlex.join(words),
+        timeline=_timeline(timeline_holds, timeline_window) if wanted else None,
+        as_json=as_json,
+    )
+    return _run_all(file, session, order, session.console(quiet=quiet or as_json), quiet=quiet)
 
 
-def _run_all(file: "ScenarioFile", session: Session, engine: str, command: str, console: "Console") -> int:
+@frozen
+class Order:
+    """What a run is asked for besides its scenario."""
+
+    engine: str
+    command: str
+    timeline: "Callable[[], Timeline] | None"
+    as_json: bool
+
+
+def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
+    """Give what makes a timeline for a run. Raises `BadInput`."""
+    from sim.errors import BadInput
+    from sim.timeline.recording import MOST_HOLDS, NEVER, Timeline
+
+    first, colon, last = (window or ":").partition(":")
+    try:
+        from_ns, until_ns = int(first or 0), int(last or NEVER)
+    except ValueError:
+        from_ns, until_ns, colon = 0, -1, ""
+    if not colon or not 0 <= from_ns < until_ns:
+        raise BadInput("--timeline-window", repr(window), "FROM:TO in nanoseconds, FROM before TO")
+    return lambda: Timeline(most or MOST_HOLDS, from_ns, until_ns)
+
+
+def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Console", *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
     from sim.report.run import Made, run_report
-    from sim.results import prepared, write_files
+    from sim.results import prepared, to_json, write_files
     from sim.summary import show_run, show_variants
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
     folders = [session.out / name for name, _scenario in named]
-    results: dict[str, Any] = {}
-    portraits: dict[str, Any] = {}
+    runs: dict[str, Run] = {}
     with prepared([session.out, *folders]):
         for (name, scenario), folder in zip(named, folders, strict=True):
-            with progress(name or file.path.stem, console.quiet) as told:
-                results[name], portraits[name] = _run_one(scenario, file.path.parent, folder, engine, told)
+            with progress(name or file.path.stem, quiet) as told:
+                runs[name] = _run_one(scenario, file.path.parent, folder, order, told)
             session.finished.append(name or file.path.stem)
-        title = printable(_title(file.path.name, [scenario for _name, scenario in named], engine))
-        write_files(session.out, {"report.html": run_report(Made(title, command), results, portraits)})
+        title = printable(_title(file.path.name, [scenario for _name, scenario in named], order.engine))
+        results = {name: run.results for name, run in runs.items()}
+        portraits = {name: run.portrait for name, run in runs.items()}
+        write_files(session.out, {"report.html": run_report(Made(title, order.command), results, portraits)})
+    if order.as_json and not quiet:
+        click.echo(to_json(results if file.variants else results[""]), nl=False)
     where = printable(f"results and report in {session.out}/")
     if file.variants:
         varied = {variant.name: list(variant.varied) for variant in file.variants}
         show_variants(console, title, results, varied, where)
     else:
         show_run(console, title, results[""], where)
+    for name, run in runs.items():
+        if run.timeline:
+            console.print(f"{f'{printable(name)}: ' if name else ''}{run.timeline}", markup=False, soft_wrap=True)
     held = all(check["ok"] for result in results.values() for check in result["checks"].values())
     return 0 if held else CHECK_FAILED
 
 
+@frozen
+class Run:
+    """What is shown of a run that is over."""
+
+    results: dict[str, Any]
+    portrait: "Portrait"
+    timeline: str
+
+
 def _run_one(
-    scenario: "Scenario", beside: Path, folder: Path, engine: str, progress: Callable[[int, int], None]
-) -> "tuple[dict[str, Any], Portrait]":
+    scenario: "Scenario", beside: Path, folder: Path, order: Order, progress: Callable[[int, int], None]
+) -> Run:
     from sim.log import log_of
     from sim.report.portrait import portrait_of
     from sim.results import results_of, to_json, write_files
     from sim.simulation import simulate
 
-    outcome = simulate(scenario, beside, engine=engine, progress=progress)
+    timeline = None if order.timeline is None else order.timeline()
+    outcome = simulate(scenario, beside, engine=order.engine, progress=progress, timeline=timeline)
     results = results_of(outcome)
-    write_files(folder, {"log.jsonl": log_of(outcome), "results.json": to_json(results)})
-    return results, portrait_of(outcome, results, intervals=256)
+    files: dict[str, str | bytes] = {"log.jsonl": log_of(outcome), "results.json": to_json(results)}
+    if timeline is not None:
+        from sim.timeline.perfetto import to_perfetto
+
+        files["timeline.perfetto-trace"] = to_perfetto(timeline, f"seed {scenario.seed}, {order.engine} time")
+    write_files(folder, files)
+    described = "" if timeline is None else timeline.described()
+    return Run(results, portrait_of(outcome, results, intervals=256), described)
 
 
 def _title(name: str, scenarios: "Sequence[Scenario]", engine: str) -> str:

@@ -130,7 +130,10 @@ def differences(study: Study, results: Sequence[CellResult], arrangement: Arrang
         "interval. Where an interval holds 1, the study cannot tell.",
         choices,
         draw,
-        {"xaxis": _across_axis(arrangement), "yaxis": axis(f"times {study.compare.baseline}", log=True, tickformat="~g")},
+        {
+            "xaxis": _across_axis(arrangement),
+            "yaxis": axis(f"times {study.compare.baseline}", log=True, tickformat="~g"),
+        },
     )
 
 
