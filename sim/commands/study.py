@@ -87,11 +87,7 @@ def _conduct(
                 told(progress.replications_done, progress.replications, note)
 
             results = campaign.conduct(study, cells, replications, runner, tell)
-        keys = [
-            (result.cell.fingerprint, seed)
-            for result in results
-            for seed, _record in zip(result.seeds, result.records, strict=False)
-        ]
+        keys = [key for result in results for key in result.keys]
         store.compacted(session.out, replications, list(dict.fromkeys(keys)), outputs_of(study, results))
         session.kept = None
     session.finished.append(study.path.stem)

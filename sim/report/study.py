@@ -29,7 +29,7 @@ def study_report(
         ("factors", "; ".join(_factor_words(study)) or "none"),
         ("replications", f"{sum(counts):,}, {min(counts)} to {max(counts)} per cell, {_seeds(study)} seeds"),
         ("stop", f"at ±{plan.precision.relative:.1%} of {plan.precision.metric}, or {plan.replications.most}"),
-        ("warm-up", f"{study.changes['warmup.method']}: {dropped / max(1, of):.1%} of {of:,} operations dropped"),
+        ("warm-up", f"{plan.warmup}: {dropped / max(1, of):.1%} of {of:,} operations dropped"),
         ("command", f"./dev study {study.path} --seed {plan.seed}"),
     ]
     figures = [*study_figures(study, results), *(shared_figures(groups, "Of") if groups else ())]

@@ -57,7 +57,7 @@ def cells_of(study: Study) -> list[Cell]:
 
 
 def replication_seed(study: Study, cell: Cell, replication: int) -> int:
-    """Give the seed of a replication: the same in all cells, unless they are to have seeds of their own.
+    """Give the seed of a replication (of a pilot: -1, -2, …): the same in all cells, unless they have their own.
 
     Seeds are the first 64 bits of a SHA-256, so that streams of different replications have nothing in common.
     """

@@ -112,7 +112,11 @@ class Factor:
 
 @frozen
 class StudyFile:
-    """The tables of a study file that are not factors and not changes to the scenario."""
+    """The tables of a study file that are not factors and not changes to the scenario.
+
+    With `warmup` "mser-5" each cell's warm-up is found in pilot runs, which count for nothing else; "none" leaves
+    it to the scenario's own `[warmup]`.
+    """
 
     scenario: str = field(default="", validator=_SOME)
     seed: int = field(default=1, validator=_between(0, 2**64 - 1))
@@ -170,7 +174,7 @@ def load_study(path: Path, settings: Sequence[str] = (), seed: int | None = None
     for key in given:
         if any(key in level.settings for factor in factors for level in factor.levels):
             raise BadInput(f"--set {key}", "a value, and a factor sets it", "a key that no factor sets")
-    changes = {"warmup.method": plan.warmup, **changes, **given}
+    changes = {**changes, **given}
     if "seed" in changes:
         raise BadInput(f"{where}: set.seed", "a seed", "the study's own seed, from which all others are derived")
     return Study(path, plan, base, changes, factors, _compare(compare_table, factors, where))

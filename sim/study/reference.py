@@ -80,7 +80,7 @@ In `OUT/`, written when the study is over, whole or not at all:
 
 **cells**: the factors' levels; for each metric its mean and the ends of its interval, `METRIC`, `METRIC.ci_low`,
 `METRIC.ci_high`; `replications`; `reached` (the precision); `warmup_dropped` (share of operations) and
-`warmup_unsettled` (replications too short to say); `exceptions` to checks; the `command` that runs its first
+`warmup_unsettled` (pilots too short to say); `exceptions` to checks; the `command` that runs its first
 replication again, to the same figures; `error`, of a cell that failed.
 
 **comparisons**: the mean `difference` to the baseline with `ci_low` and `ci_high`; `relative` to the baseline's

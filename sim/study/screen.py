@@ -105,12 +105,12 @@ def _show_replications(console: Console, study: Study, results: Sequence[CellRes
     warmups = [record["warmup"] for result in results for record in result.records]
     dropped = sum(warmup["dropped"] for warmup in warmups)
     of = sum(warmup["of"] for warmup in warmups)
-    unsettled = sum(not warmup["settled"] for warmup in warmups)
+    unsettled = sum(result.unsettled for result in results)
     console.print(
         Text(
             f"{count_of(sum(counts), 'replication')}, {min(counts)} to {max(counts)} per cell; "
-            f"warm-up ({study.changes['warmup.method']}): {dropped:,} of {of:,} operations dropped "
-            f"({dropped / max(1, of):.1%}), {unsettled:,} replications too short to say"
+            f"warm-up ({study.plan.warmup}): {dropped:,} of {of:,} operations dropped "
+            f"({dropped / max(1, of):.1%}), {count_of(unsettled, 'pilot')} too short to say"
         ),
         soft_wrap=True,
     )

@@ -40,7 +40,7 @@ def _cell_row(study: Study, result: CellResult) -> Row:
         "replications": len(result.records),
         "reached": result.reached,
         "warmup_dropped": _figure(dropped / of if of else None),
-        "warmup_unsettled": sum(not warmup["settled"] for warmup in warmups),
+        "warmup_unsettled": result.unsettled,
         "exceptions": sum(count for count, _first, _words in result.exceptions().values()),
         "command": result.command(-1 if result.failure else 0),
         "error": result.failure,

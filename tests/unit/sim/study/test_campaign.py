@@ -45,7 +45,7 @@ def observed(task: Task) -> dict[str, Any]:
     return {
         "operations": 10,
         "metrics": {"latency.all.mean_ns": 100.0 + task.cell + noise, "latency.find.p99_ns": 7},
-        "warmup": {"dropped": 2, "of": 10, "settled": task.replication != 1},
+        "warmup": {"dropped": 2, "of": 10, "settled": task.replication != -1},
         "checks": {"overlap": {"ok": True, "count": 0, "first": None}},
         "curves": {"find": {"ns": [100], "count": [10]}},
         "asked": {"1": [10, 100.0, 7]},
@@ -111,7 +111,9 @@ def test_a_cell_that_fails_is_named_with_its_seed_and_the_rest_goes_on(tmp_path:
     study = load_study(written(tmp_path))
 
     def broken(task: Task) -> Record | Failure:
-        return Failure(f"broke in {task.replication}") if task.cell == 2 and task.replication else observed(task)
+        return (
+            Failure(f"broke in {task.replication}") if task.cell == 2 and task.replication > 0 else observed(task)
+        )
 
     for order in range(4):
         folder = tmp_path / str(order)
