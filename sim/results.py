@@ -57,7 +57,7 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
                 "wait_ns": lock.wait_ns,
                 "wait_max_ns": lock.wait_max_ns,
             }
-            for lock in sorted(recorder.locks, key=lambda lock: _natural(lock.name))
+            for lock in sorted(recorder.locks, key=lambda lock: natural(lock.name))
         ],
         "nodes": [
             {"id": node.node_id, "areas": node.areas, "requests": node.requests, "bytes": node.bytes_busy}
@@ -182,7 +182,7 @@ def _check(verdict: Verdict) -> dict[str, Any]:
     return {"ok": verdict.ok, "count": verdict.count, "first": verdict.first}
 
 
-def _natural(name: str) -> tuple[str, int, str]:
+def natural(name: str) -> tuple[str, int, str]:
     """Order "busy/2" before "busy/10"."""
     kind, _, number = name.partition("/")
     return kind, int(number) if number.isdecimal() else -1, number

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from attrs import define, field, frozen
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TracePacket, TrackEvent
 
+from sim.results import natural
 from sim.timeline.recording import Grant, Operation, Timeline
 
 SEQUENCE = 1
@@ -183,7 +184,7 @@ def _lock_events(timeline: Timeline, tracks: _Tracks, flows: dict[int, int]) -> 
     for grant in timeline.grants:
         grants.setdefault(grant.lock, []).append(grant)
     events: list[Event] = []
-    for lock, own in sorted(grants.items(), key=lambda item: _natural(item[0])):
+    for lock, own in sorted(grants.items(), key=lambda item: natural(item[0])):
         own.sort(key=lambda grant: grant.start_ns)
         holds = [Slice(f"CPU {grant.cpu}", grant.start_ns, grant.end_ns, flow=flows[id(grant)]) for grant in own]
         events += tracks.slices(tracks.named(lock, root), holds)
@@ -213,8 +214,3 @@ def _gauge_events(timeline: Timeline, tracks: _Tracks) -> list[Event]:
         samples = [(time_ns, values[name]) for time_ns, values in timeline.gauges if name in values]
         events += tracks.counter(tracks.named(name, root, counter=True), samples)
     return events
-
-
-def _natural(name: str) -> tuple[str, int, str]:
-    kind, _, number = name.partition("/")
-    return kind, int(number) if number.isdecimal() else -1, number
