@@ -17,10 +17,11 @@ import trio
 from attrs import define
 
 from actors.errors import ActorFailed, ActorGone, NotACommand
-from actors.lock import FifoLock
+from actors.lock import FifoLock, as_taken
 from actors.world import Address, Call, Command, Observer, Port, Script, Signal
 from protocol.machine import Machine
-from protocol.messages import Reply, Request
+from protocol.messages import Busy, Reply, Request
+from protocol.work import Work
 
 INBOX = 64
 """Requests that wait at a server before its senders do."""
@@ -138,15 +139,23 @@ class LiveWorld:
             raise ActorFailed(address, envelope.request, error) from error
         end_ns = self.now_ns
         self.events += 1
+        self._unserved[address] -= 1
+        if work.attempt and envelope.behind:
+            _answer(envelope, 0, 0, Busy())
+            return
+        # Who was alone did not wait for the lock, but for the scheduler.
+        arrival_ns = envelope.sent_ns if envelope.behind else start_ns
+        if work.holds:
+            self._account(work, envelope.cpu, arrival_ns, start_ns, end_ns)
+        _answer(envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
+
+    def _account(self, work: Work, cpu: int, arrival_ns: int, start_ns: int, end_ns: int) -> None:
+        """Keep the statistics of the lock that was held from start to end."""
         lock = self._locks.get(work.lock)
         if lock is None:
             lock = self._locks[work.lock] = self.observer.lock(work.lock)
-        self._unserved[address] -= 1
-        # Who was alone did not wait for the lock, but for the scheduler.
-        arrival_ns = envelope.sent_ns if envelope.behind else start_ns
         lock.free_at_ns = start_ns
-        lock.grant(envelope.cpu, arrival_ns, end_ns - start_ns)
-        _answer(envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
+        as_taken(lock, work.holds, attempt=False).grant(cpu, arrival_ns, end_ns - start_ns)
 
 
 class _Driver:

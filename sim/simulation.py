@@ -4,11 +4,10 @@ Who owns what: the machines own areas, the world owns time, the recorder owns wh
 here.
 """
 
-import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import trio
 from attrs import frozen
@@ -16,22 +15,30 @@ from attrs import frozen
 from actors.batch_inserter import BatchInserter
 from actors.client import FREE_SPACE, Client
 from actors.live import LiveWorld
+from actors.mutex import Mutex
+from actors.purge import drain_vmap_area_work
 from actors.router import Router
 from actors.system import Driver, Server, run_system
-from actors.world import Script, World
+from actors.vmalloc_client import VmallocClient
+from actors.vmap import LAZY_PAGES, Vmap
+from actors.workqueue import WORKERS, Workqueue
+from actors.world import Port, Script, World
 from protocol import policies, strategies
-from protocol.area import ZoneLayout
+from protocol.area import VmapArea, ZoneLayout
 from protocol.free_machine import SPACE, FreeSpaceMachine
+from protocol.lazy_pages import LazyPagesMachine
 from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
-from sim.checks import Evidence, Verdict, run_all
+from protocol.vmap_block import VmapBlocks
+from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import CostModel, MessagePassing
+from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.recorder import Recorder
 from sim.metrics.warmup import latencies_without_warmup
 from sim.queueing import Queueing
 from sim.scenario.model import Scenario
-from sim.timeline.recording import Gauged, Gauges, Timeline
+from sim.timeline.recording import Gauges, Timeline
 from sim.virtual import VirtualWorld
 from sim.workloads import ClientScript, Plan, plan
 
@@ -45,6 +52,16 @@ class BatchTotals:
 
     sessions: int
     areas: int
+
+
+@frozen
+class NodeAreas:
+    """What a node holds at the end: busy, lazily freed and pooled areas, each in the order of its own list."""
+
+    node_id: int
+    busy: list[VmapArea]
+    lazy: list[VmapArea]
+    pooled: list[VmapArea]
 
 
 @frozen
@@ -64,6 +81,12 @@ class Outcome:
     batches: BatchTotals
     verdicts: dict[str, Verdict]
     facts: dict[str, int]
+    report: dict[str, Any]
+    """What the workload itself found: further keys of results.json."""
+    areas: list[NodeAreas]
+    """What each node holds at the end, ascending: what /proc/vmallocinfo would show, and the pools."""
+    vmap: Vmap | None
+    """What vmalloc did beside its nodes; None where the workload used busy trees only."""
 
     @property
     def ok(self) -> bool:
@@ -110,7 +133,7 @@ def simulate(
         await world.conduct()
         wall_s, virtual_ns = time.perf_counter() - began_s, world.now_ns
 
-    with _rare_collections():
+    with rare_collections():
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
         recorder.finish(virtual_ns)
@@ -131,23 +154,10 @@ def simulate(
         batches=system.batch_totals(),
         verdicts=verdicts,
         facts=workload.facts,
+        report=workload.report(),
+        areas=system.areas(),
+        vmap=system.vmap,
     )
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for garbage cycles rarely: operations that wait to be folded look like growth, and are not.
-
-    At CPython's default of 700 new objects the collector takes a seventh of a run's time.
-    """
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 class _System:
@@ -161,8 +171,12 @@ class _System:
         self.recorder = Recorder(
             History(workload.cpus), latencies_without_warmup(scenario.warmup, workload.operations), timeline
         )
+        self.kernel = scenario.chosen_kernel
         self.machines = self._node_machines()
-        self.free_space = FreeSpaceMachine()
+        taken = sorted(workload.preload, key=lambda area: area.va_start) if workload.uses_free_space else []
+        self.free_space = FreeSpaceMachine(taken, scenario.space.page_size)
+        self.lazy_pages = LazyPagesMachine()
+        self.vmap: Vmap | None = None
         self.router = Router(
             self.layout,
             policies.load(scenario.lookup.policy, extra=scenario.lookup.extra),
@@ -182,7 +196,12 @@ class _System:
         servers = [Server(address, machine) for address, machine in self.machines.items()]
         if self.workload.uses_free_space:
             servers.append(Server(FREE_SPACE, self.free_space))
-        await run_system(world, servers, self._drivers(self.workload.scripts(world)), conduct)
+        kworkers: list[Driver] = []
+        if self.workload.window is not None:
+            servers.append(Server(LAZY_PAGES, self.lazy_pages))
+            self.vmap = self._vmap(world)
+            kworkers = [Driver(cpu, self.vmap.workqueue.work) for cpu in self._cpus for _ in range(WORKERS)]
+        await run_system(world, servers, [*self._drivers(self.workload.scripts(world)), *kworkers], conduct)
 
     def judge(self) -> dict[str, Verdict]:
         """Run the checks on what the run has left."""
@@ -197,20 +216,54 @@ class _System:
                     for node_id in machine.node_ids
                 },
                 free=list(self.free_space.space) if self.workload.uses_free_space else None,
+                freed={
+                    node_id: list(machine.freed(node_id))
+                    for machine in self.machines.values()
+                    for node_id in machine.node_ids
+                },
+                lazy=self._lazy_pages_evidence(),
                 space=SPACE,
                 history=history,
             )
         )
+
+    def _lazy_pages_evidence(self) -> LazyPagesEvidence | None:
+        if self.vmap is None:
+            return None
+        return LazyPagesEvidence(
+            counted=self.lazy_pages.pages,
+            bytes_lazy=sum(area.size for node in self.areas() for area in node.lazy),
+            page_size=self.scenario.space.page_size,
+            most=self.vmap.lazy_max_pages,
+            undrained=self.vmap.undrained_excess,
+        )
+
+    def areas(self) -> list[NodeAreas]:
+        """Give what each node holds, ascending."""
+        return [
+            NodeAreas(
+                node_id,
+                list(machine.areas(node_id)),
+                list(machine.freed(node_id).lazy),
+                list(machine.freed(node_id).pools),
+            )
+            for machine in self.machines.values()
+            for node_id in machine.node_ids
+        ]
 
     def node_statistics(self) -> list[NodeStatistics]:
         """Give the counters of all nodes, ascending."""
         return [machine.statistics(node_id) for machine in self.machines.values() for node_id in machine.node_ids]
 
     def gauges(self) -> Gauges:
-        """Give what can be counted now: the areas of each node, and what machines count besides."""
-        areas = {f"areas of node {node.node_id}": node.areas for node in self.node_statistics()}
-        offered = [machine.gauges() for machine in self.machines.values() if isinstance(machine, Gauged)]
-        return areas | {name: value for gauges in offered for name, value in gauges.items()}
+        """Give what can be counted now: each node's areas; where vmalloc is used, lazy pages and areas in pools."""
+        gauges = {f"areas of node {node.node_id}": node.areas for node in self.node_statistics()}
+        if self.vmap is not None:
+            gauges["lazy pages"] = self.lazy_pages.pages
+            for machine in self.machines.values():
+                for node_id in machine.node_ids:
+                    gauges[f"areas in pools of node {node_id}"] = len(machine.freed(node_id).pools)
+        return gauges
 
     def batch_totals(self) -> BatchTotals:
         """Add up what the batch inserters did."""
@@ -222,10 +275,32 @@ class _System:
     def _node_machines(self) -> dict[str, NodeMachine]:
         node_ids = range(self.layout.nr_nodes)
         if strategies.needs_one_lock(self.strategy):
-            return {self._address(0): NodeMachine(self.layout, node_ids, "busy/all")}
-        return {
-            self._address(node_id): NodeMachine(self.layout, [node_id], f"busy/{node_id}") for node_id in node_ids
-        }
+            return {self._address(0): self._node_machine(node_ids, "busy/all")}
+        return {self._address(node_id): self._node_machine([node_id], f"busy/{node_id}") for node_id in node_ids}
+
+    def _node_machine(self, node_ids: Sequence[int], lock: str) -> NodeMachine:
+        return NodeMachine(self.layout, node_ids, lock, self.kernel, self.scenario.space.page_size)
+
+    @property
+    def _cpus(self) -> range:
+        return range(self.scenario.machine.cpus)
+
+    def _vmap(self, world: World) -> Vmap:
+        """Make what vmalloc's flows share in `world`."""
+        assert self.workload.window is not None, "the workload does without vmalloc"
+        page_size = self.scenario.space.page_size
+        return Vmap(
+            kernel=self.kernel,
+            router=self.router,
+            online_cpus=self.scenario.machine.cpus,
+            purge_lock=Mutex(world.signal, self.recorder.lock("purge")),
+            workqueue=Workqueue(world.signal, self._cpus, clients=len(self.workload.cpus)),
+            blocks=VmapBlocks(self._cpus, page_size),
+            drain_vmap_work=drain_vmap_area_work,
+            window=self.workload.window,
+            page_size=page_size,
+            flush_ns=self.scenario.costs.tlb_flush_ns,
+        )
 
     def _address(self, node_id: int) -> str:
         return "nodes" if strategies.needs_one_lock(self.strategy) else f"node/{node_id}"
@@ -234,7 +309,17 @@ class _System:
         return [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
 
     def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
-        return lambda port: script(Client(port, self.router, inserter))
+        vmap = self.vmap
+        if vmap is None:
+            return lambda port: script(Client(port, self.router, inserter))
+
+        async def use_vmalloc(port: Port) -> None:
+            try:
+                await script(VmallocClient(port, self.router, inserter, vmap))
+            finally:
+                vmap.workqueue.client_is_over()
+
+        return use_vmalloc
 
 
 def _costs(scenario: Scenario) -> CostModel:

@@ -122,7 +122,9 @@ class Cluster:
         with ExitStack() as stack:
             if self.scheduler == "local":
                 cluster = stack.enter_context(
-                    distributed.LocalCluster(n_workers=self.jobs, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR")
+                    distributed.LocalCluster(
+                        n_workers=self.jobs, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+                    )
                 )
                 client = stack.enter_context(distributed.Client(cluster))
             else:

@@ -6,7 +6,7 @@ then is left out and counted. (Every operation holds a lock at least once: there
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 from attrs import define, field, frozen
 
@@ -44,15 +44,6 @@ class Operation:
 
 Gauges: TypeAlias = Mapping[str, int]
 """What can be counted at an instant: areas of a node, lazy pages, areas in pools."""
-
-
-@runtime_checkable
-class Gauged(Protocol):
-    """A machine that counts something worth a track: lazy pages, areas in pools."""
-
-    def gauges(self) -> Gauges:
-        """Give what it counts now, by name."""
-        ...
 
 
 @define
