@@ -69,8 +69,8 @@ def figure_of(
 
 
 def axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
-    """Give an axis; a logarithmic one has ticks at 1, 2 and 5 times the powers of ten."""
-    scale = {"type": "log", "dtick": "D2", "tickformat": "~s"} if log else {"tickformat": "~s"}
+    """Give an axis; Plotly chooses its ticks."""
+    scale = {"type": "log", "tickformat": "~s"} if log else {"tickformat": "~s"}
     return {"title": {"text": title}, "automargin": True, **scale, **more}
 
 

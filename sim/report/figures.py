@@ -69,7 +69,7 @@ def latency_curves(groups: Groups, group_title: str) -> Figure:
         choices,
         draw,
         {
-            "xaxis": axis("latency (ns)", log=True),
+            "xaxis": axis("latency (ns)", log=True, dtick="D2"),
             "yaxis": axis("share of operations", log=True, tickformat="~g", dtick=1),
         },
     )

@@ -198,7 +198,7 @@ def _across_axis(arrangement: Arrangement) -> dict[str, Any]:
     if not _is_numeric(arrangement.across):
         return axis(name, type="category")
     numbers = [float(value) for value in values]
-    grows = len(numbers) > 2 and min(numbers) > 0 and max(numbers) / min(numbers) > 8
+    grows = len(numbers) > 2 and min(numbers) > 0 and max(numbers) / min(numbers) >= 8
     return axis(
         name, type="log" if grows else "linear", tickvals=values, ticktext=[f"{value:g}" for value in numbers]
     )
