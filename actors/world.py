@@ -58,7 +58,7 @@ class Port:
     transfer (the rest) add up to its latency.
     """
 
-    __slots__ = ("_completed", "cpu", "now_ns", "probes", "queue_ns", "service_ns")
+    __slots__ = ("_completed", "backlog_ns", "cpu", "now_ns", "probes", "queue_ns", "service_ns")
 
     def __init__(self, cpu: int, completed: Callable[[Completed], None]) -> None:
         self.cpu = cpu
@@ -68,6 +68,8 @@ class Port:
         """Nodes asked since the last completed operation; whoever asks them counts here."""
         self.queue_ns = 0
         self.service_ns = 0
+        self.backlog_ns = 0
+        """How long the present operation had waited for its CPU when its script took it up; set by scripts."""
         self._completed = completed
 
     @coroutine
@@ -98,12 +100,16 @@ class Port:
         yield signal
 
     def complete(self, operation: str, begin_ns: int, addr: int, answer: Answer) -> None:
-        """Record that an operation begun at `begin_ns` is over now, and start accounts for the next."""
-        queue_ns, service_ns = self.queue_ns, self.service_ns
+        """Record that an operation begun at `begin_ns` is over now, and start accounts for the next.
+
+        One that had waited for its CPU is recorded as begun when it came, and its wait as queueing.
+        """
+        begin_ns -= self.backlog_ns
+        queue_ns, service_ns = self.queue_ns + self.backlog_ns, self.service_ns
         self._completed(
             (operation, self.cpu, begin_ns, self.now_ns, self.probes, queue_ns, service_ns, addr, answer)
         )
-        self.probes = self.queue_ns = self.service_ns = 0
+        self.probes = self.queue_ns = self.service_ns = self.backlog_ns = 0
 
     @property
     def accounts(self) -> tuple[int, int, int, int]:
@@ -123,7 +129,7 @@ class Port:
 
     def forget(self) -> None:
         """Start new accounts without a record: the present operation failed."""
-        self.probes = self.queue_ns = self.service_ns = 0
+        self.probes = self.queue_ns = self.service_ns = self.backlog_ns = 0
 
 
 Script: TypeAlias = Callable[[Port], Coroutine[Command, Any, None]]

@@ -10,3 +10,22 @@ from random import Random
 def stream(seed: int, user: str) -> Random:
     """Give the stream of `user`, from its beginning."""
     return Random(f"vmapsim/{seed}/{user}")
+
+
+def exponential(random: Random) -> float:
+    """Draw from the exponential distribution of mean 1, by comparing uniform numbers only.
+
+    Von Neumann's method (1951): the first of a descending run of odd length has the density e^-x on [0, 1);
+    each run of even length before it adds 1. No logarithm is taken, whose last bit differs between C libraries.
+    """
+    draw = random.random
+    whole = 0
+    while True:
+        first = last = draw()
+        odd = True
+        while (following := draw()) < last:
+            last = following
+            odd = not odd
+        if odd:
+            return whole + first
+        whole += 1

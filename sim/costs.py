@@ -1,6 +1,7 @@
 """Cost models: how many nanoseconds the counted work and the messages take.
 
-`message-passing` sees the nodes as actors on a network. (A machine reports *what* it did; this is the
+`message-passing` sees the nodes as actors on a network; `queueing` (`sim.queueing`) as servers of queueing
+theory, whose formulas a run can be held against. (A machine reports *what* it did; this is the
 only place that knows how long that takes.)
 """
 
@@ -10,6 +11,7 @@ from attrs import frozen
 
 from actors.world import Address
 from protocol.work import Work
+from sim.queueing import Queueing
 
 
 class CostModel(Protocol):
@@ -26,6 +28,11 @@ class CostModel(Protocol):
     @property
     def uniform_link_ns(self) -> int | None:
         """What `link_ns` always gives, None if that depends on who sends to whom."""
+        ...
+
+    @property
+    def fixed(self) -> bool:
+        """Whether equal work always takes the same time."""
         ...
 
 
@@ -61,6 +68,11 @@ class MessagePassing:
         """See `CostModel.uniform_link_ns`."""
         return self.link_ns_each_way
 
+    @property
+    def fixed(self) -> bool:
+        """See `CostModel.fixed`."""
+        return True
 
-MODELS = {"message-passing": MessagePassing}
+
+MODELS = {"message-passing": MessagePassing, "queueing": Queueing}
 """Cost models by the name that scenarios give them."""

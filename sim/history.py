@@ -12,7 +12,9 @@ there as often as it was inserted, less as often as it was removed, so
 
 *Certainly before* means: over before it, or on the same CPU before it at the same nanosecond. No clock but the
 clients' is needed, so the same judge serves virtual time, threads and machines. Operations are fed in the order in
-which they ended. A verdict that an operation still under way could change is put off until none can.
+which they ended. An operation that had to wait for its CPU begins before the one ahead of it ends: its window is
+then wider than need be, which can excuse an answer and never condemn one. A verdict that an operation still
+under way could change is put off until none can.
 """
 
 from collections import defaultdict, deque

@@ -14,6 +14,7 @@ from protocol.kernel import CHOICES, KERNELS
 from sim.catalogue import CATALOGUES
 from sim.results import write_files
 from sim.scenario.model import Allowed, Scenario
+from sim.study.reference import study_page
 
 SCENARIO_HEAD = """# Scenario
 
@@ -47,7 +48,7 @@ A real 6.12 kernel's order of locks is in tests/data/.
 
 def scenario_page() -> str:
     """Give docs/reference/scenario.md: every table and key of a scenario."""
-    return "\n".join([SCENARIO_HEAD, *_table("", Scenario)]).rstrip() + "\n"
+    return "\n".join([SCENARIO_HEAD, *table_lines("", Scenario)]).rstrip() + "\n"
 
 
 def kernels_page() -> str:
@@ -79,17 +80,22 @@ def catalogue_page() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-PAGES = {"scenario.md": scenario_page, "kernels.md": kernels_page, "catalogue.md": catalogue_page}
+PAGES = {
+    "scenario.md": scenario_page,
+    "study.md": lambda: study_page(table_lines),
+    "kernels.md": kernels_page,
+    "catalogue.md": catalogue_page,
+}
 """The generated pages, by file name."""
 
 
-def _table(name: str, table: type) -> list[str]:
+def table_lines(name: str, table: type) -> list[str]:
     """Describe a table and those within it."""
     lines, inner = [], []
     for attribute in fields(table):
         kind = attribute.type
         if isinstance(kind, type) and has(kind):
-            inner += _table(f"{name}.{attribute.name}".lstrip("."), kind)
+            inner += table_lines(f"{name}.{attribute.name}".lstrip("."), kind)
         else:
             lines.append(f"| `{attribute.name}` | {_kind(kind)} | `{_default(attribute)}` | {_words(attribute)} |")
     heading = [f"## `[{name}]`\n", _prose(table), ""] if name else []
@@ -104,9 +110,9 @@ def _prose(table: type) -> str:
 
 
 def _kind(kind: Any) -> str:
-    return {"int": "integer", "float": "number", "bool": "true or false", "str": "string"}.get(
-        getattr(kind, "__name__", ""), "list of integers"
-    )
+    lists = {"list[int]": "list of integers", "list[str]": "list of strings"}
+    names = {"int": "integer", "float": "number", "bool": "true or false", "str": "string"}
+    return lists.get(str(kind)) or names.get(getattr(kind, "__name__", ""), "any")
 
 
 def _default(attribute: "Attribute[Any]") -> str:

@@ -61,7 +61,7 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
                 "wait_ns": lock.wait_ns,
                 "wait_max_ns": lock.wait_max_ns,
             }
-            for lock in sorted(recorder.locks, key=lambda lock: _natural(lock.name))
+            for lock in sorted(recorder.locks, key=lambda lock: natural(lock.name))
         ],
         "nodes": [
             {"id": node.node_id, "areas": node.areas, "requests": node.requests, "bytes": node.bytes_busy}
@@ -69,6 +69,14 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         ],
         "checks": {name: _check(verdict) for name, verdict in outcome.verdicts.items()},
     }
+    truncation = recorder.latencies.truncation()
+    if truncation is not None:
+        results["warmup"] = {
+            "method": outcome.scenario.warmup.method,
+            "dropped": truncation.dropped,
+            "of": truncation.operations,
+            "settled": truncation.settled,
+        }
     if outcome.vmap is not None:
         results["vmap"] = _vmap(outcome.vmap, outcome.areas)
     if outcome.batches.sessions:
@@ -106,12 +114,12 @@ def _vmap(vmap: Vmap, areas: Sequence[NodeAreas]) -> dict[str, Any]:
     }
 
 
-def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+def write_files(folder: Path, texts: Mapping[str, str | bytes]) -> None:
     """Write files of one folder whole or not at all. Raises `BadInput`."""
     write_whole({folder / name: text for name, text in texts.items()})
 
 
-def write_whole(texts: Mapping[Path, str]) -> None:
+def write_whole(texts: Mapping[Path, str | bytes]) -> None:
     """Write files whole or not at all: none takes its name before all are on the disk. Raises `BadInput`."""
     ready: dict[Path, Path] = {}
     folder = Path()
@@ -120,8 +128,8 @@ def write_whole(texts: Mapping[Path, str]) -> None:
             folder = path.parent
             handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
             ready[path] = Path(temporary)
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(text if isinstance(text, bytes) else text.encode())
             Path(temporary).chmod(0o644)
         for path, file_made in ready.items():
             folder = path.parent
@@ -218,7 +226,7 @@ def _check(verdict: Verdict) -> dict[str, Any]:
     return {"ok": verdict.ok, "count": verdict.count, "first": verdict.first}
 
 
-def _natural(name: str) -> tuple[str, int, str]:
+def natural(name: str) -> tuple[str, int, str]:
     """Order "busy/2" before "busy/10"."""
     kind, _, number = name.partition("/")
     return kind, int(number) if number.isdecimal() else -1, number

@@ -31,11 +31,14 @@ from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
 from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
-from sim.costs import MessagePassing
+from sim.costs import CostModel, MessagePassing
 from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.recorder import Recorder
+from sim.metrics.warmup import latencies_without_warmup
+from sim.queueing import Queueing
 from sim.scenario.model import Scenario
+from sim.timeline.recording import Gauges, Timeline
 from sim.virtual import VirtualWorld
 from sim.workloads import ClientScript, Plan, plan
 
@@ -97,18 +100,23 @@ def simulate(
     *,
     engine: str = "virtual",
     progress: Progress = lambda _done, _total: None,
+    timeline: Timeline | None = None,
 ) -> Outcome:
     """Run `scenario`; files that it names are looked up in the folder `beside`.
 
-    In the virtual engine the outcome depends on the scenario and those files only, but for `wall_s` and `cpu_s`.
+    A `timeline` is told what happens when. In the virtual engine the outcome depends on the scenario and those
+    files only, but for `wall_s` and `cpu_s`.
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
     workload = plan(scenario, beside)
-    system = _System(scenario, workload)
+    system = _System(scenario, workload, timeline)
     recorder = system.recorder
 
     def pause() -> None:
         recorder.fold_if_due()
+        recorder.sample(world.now_ns)
+        if timeline is not None:
+            timeline.sample(world.now_ns, system.gauges())
         progress(recorder.operations, workload.operations)
 
     observer = recorder.observer()
@@ -128,7 +136,9 @@ def simulate(
     with rare_collections():
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
-        recorder.fold()
+        recorder.finish(virtual_ns)
+        if timeline is not None:
+            timeline.finish(system.gauges(), virtual_ns)
         verdicts = system.judge()
         cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
@@ -153,12 +163,14 @@ def simulate(
 class _System:
     """The actors of one run and what they own."""
 
-    def __init__(self, scenario: Scenario, workload: Plan) -> None:
+    def __init__(self, scenario: Scenario, workload: Plan, timeline: Timeline | None) -> None:
         self.scenario = scenario
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
-        self.recorder = Recorder(History(workload.cpus))
+        self.recorder = Recorder(
+            History(workload.cpus), latencies_without_warmup(scenario.warmup, workload.operations), timeline
+        )
         self.kernel = scenario.chosen_kernel
         self.machines = self._node_machines()
         taken = sorted(workload.preload, key=lambda area: area.va_start) if workload.uses_free_space else []
@@ -243,6 +255,16 @@ class _System:
         """Give the counters of all nodes, ascending."""
         return [machine.statistics(node_id) for machine in self.machines.values() for node_id in machine.node_ids]
 
+    def gauges(self) -> Gauges:
+        """Give what can be counted now: each node's areas; where vmalloc is used, lazy pages and areas in pools."""
+        gauges = {f"areas of node {node.node_id}": node.areas for node in self.node_statistics()}
+        if self.vmap is not None:
+            gauges["lazy pages"] = self.lazy_pages.pages
+            for machine in self.machines.values():
+                for node_id in machine.node_ids:
+                    gauges[f"areas in pools of node {node_id}"] = len(machine.freed(node_id).pools)
+        return gauges
+
     def batch_totals(self) -> BatchTotals:
         """Add up what the batch inserters did."""
         return BatchTotals(
@@ -300,6 +322,8 @@ class _System:
         return use_vmalloc
 
 
-def _costs(scenario: Scenario) -> MessagePassing:
+def _costs(scenario: Scenario) -> CostModel:
     costs = scenario.costs
+    if costs.model == "queueing":
+        return Queueing(scenario.seed, costs.service_ns, costs.distribution, costs.link_ns)
     return MessagePassing(costs.lock_ns, costs.visit_ns, costs.insert_ns, costs.link_ns)

@@ -31,7 +31,7 @@ BATCH_NOTE = (
 
 
 @frozen
-class _Column:
+class Column:
     """A column of figures: its heading, and its text for a row."""
 
     heading: str
@@ -43,7 +43,7 @@ class _Column:
 def show_run(console: Console, title: str, results: Results, where: str) -> None:
     """Print what one run found."""
     console.print(Text(title, style="bold"))
-    _show_table(console, "Latency (ns)", "operation", _OPERATIONS, results["latency"])
+    show_table(console, "Latency (ns)", "operation", _OPERATIONS, results["latency"])
     _show_locks(console, results["locks"])
     if "batches" in results:
         batches = results["batches"]
@@ -69,10 +69,10 @@ def show_variants(
     if lookups:
         _show_lookups(console, {name: results["groups"]["lookups"] for name, results in lookups.items()})
     if batches:
-        _show_table(console, "Batch insertion by strategy (ns)", "variant", _BATCHES, batches)
+        show_table(console, "Batch insertion by strategy (ns)", "variant", _BATCHES, batches)
         console.print(Text(BATCH_NOTE))
     if rest:
-        _show_table(console, "Variants (ns)", "variant", _VARIANTS, rest)
+        show_table(console, "Variants (ns)", "variant", _VARIANTS, rest)
     _ending(console, variants, where)
 
 
@@ -90,8 +90,8 @@ def _select(variants: Mapping[str, Results], varied: Mapping[str, Sequence[str]]
 # -- tables that fit ------------------------------------------------------------------------------
 
 
-def _show_table(
-    console: Console, title: str, names: str, columns: Sequence[_Column], rows: Mapping[str, Any]
+def show_table(
+    console: Console, title: str, names: str, columns: Sequence[Column], rows: Mapping[str, Any]
 ) -> None:
     """Print a table of as many columns as there is room for."""
     columns = list(columns)
@@ -108,7 +108,7 @@ def _show_table(
     console.print(table)
 
 
-def _width(names: str, columns: Sequence[_Column], rows: Mapping[str, Any]) -> int:
+def _width(names: str, columns: Sequence[Column], rows: Mapping[str, Any]) -> int:
     """Give the columns of the screen that a table needs."""
     name_width = min(NAME_WIDTH, max(map(cell_len, rows)))
     texts = ([*column.heading.split("\n"), *map(column.cell, rows.values())] for column in columns)
@@ -134,31 +134,31 @@ def _mean_asked(latency: Mapping[str, Any]) -> str:
 
 
 _OPERATIONS = (
-    _Column("count", _number("count")),
-    _Column("mean", lambda latency: _mean(latency["mean_ns"])),
-    _Column("p50", _number("p50_ns"), drop=6),
-    _Column("p99", _number("p99_ns"), drop=1),
-    _Column("p99.9", _number("p999_ns"), drop=5),
-    _Column("max", _number("max_ns"), drop=2),
-    _Column("mean\nqueue", lambda latency: _mean(latency["parts_ns"]["queue"]), drop=3),
-    _Column("mean\nservice", lambda latency: _mean(latency["parts_ns"]["service"]), drop=4),
-    _Column("nodes\nasked", _mean_asked),
+    Column("count", _number("count")),
+    Column("mean", lambda latency: _mean(latency["mean_ns"])),
+    Column("p50", _number("p50_ns"), drop=6),
+    Column("p99", _number("p99_ns"), drop=1),
+    Column("p99.9", _number("p999_ns"), drop=5),
+    Column("max", _number("max_ns"), drop=2),
+    Column("mean\nqueue", lambda latency: _mean(latency["parts_ns"]["queue"]), drop=3),
+    Column("mean\nservice", lambda latency: _mean(latency["parts_ns"]["service"]), drop=4),
+    Column("nodes\nasked", _mean_asked),
 )
 
 _LOCKS = (
-    _Column("acquisitions", _number("acquisitions")),
-    _Column("contended", lambda lock: f"{lock['contended'] / max(1, lock['acquisitions']):.1%}"),
-    _Column("handoffs", _number("handoffs"), drop=3),
-    _Column("mean hold", lambda lock: _mean(lock["hold_ns"] / max(1, lock["acquisitions"])), drop=2),
-    _Column("mean wait", lambda lock: _mean(lock["wait_ns"] / max(1, lock["acquisitions"]))),
-    _Column("max wait", _number("wait_max_ns"), drop=1),
+    Column("acquisitions", _number("acquisitions")),
+    Column("contended", lambda lock: f"{lock['contended'] / max(1, lock['acquisitions']):.1%}"),
+    Column("handoffs", _number("handoffs"), drop=3),
+    Column("mean hold", lambda lock: _mean(lock["hold_ns"] / max(1, lock["acquisitions"])), drop=2),
+    Column("mean wait", lambda lock: _mean(lock["wait_ns"] / max(1, lock["acquisitions"]))),
+    Column("max wait", _number("wait_max_ns"), drop=1),
 )
 
 
 def _show_locks(console: Console, locks: Sequence[Mapping[str, Any]], most: int = 10) -> None:
     waited_for = sorted(locks, key=lambda lock: -int(lock["wait_ns"]))[:most]
     title = "Locks" if len(locks) <= most else f"Locks: the {most} most waited for, of {len(locks)}"
-    _show_table(console, title, "lock", _LOCKS, {lock["name"]: lock for lock in waited_for})
+    show_table(console, title, "lock", _LOCKS, {lock["name"]: lock for lock in waited_for})
 
 
 MOST_LINES = 40
@@ -192,13 +192,13 @@ def _show_lookups(console: Console, groups: Mapping[str, Mapping[str, Any]]) -> 
         while beside > 1 and _width(heading, _lookup_columns(names[:beside]), rows) > console.width:
             beside -= 1
         columns = _lookup_columns(names[:beside])
-        _show_table(console, "Lookup latency by number of nodes asked (ns)", heading, columns, rows)
+        show_table(console, "Lookup latency by number of nodes asked (ns)", heading, columns, rows)
         names = names[beside:]
 
 
-def _lookup_columns(names: Sequence[str]) -> list[_Column]:
+def _lookup_columns(names: Sequence[str]) -> list[Column]:
     return [
-        _Column("\n".join([*wrap(name, 10), what]), _figure_of(key, name))
+        Column("\n".join([*wrap(name, 10), what]), _figure_of(key, name))
         for name in names
         for what, key in (("lookups", "count"), ("mean", "mean_ns"), ("p99", "p99_ns"))
     ]
@@ -232,27 +232,27 @@ def _handoffs(results: Results) -> str:
 
 
 _BATCHES = (
-    _Column("batches", _latency_of("count", "insert_batch"), drop=2),
-    _Column("areas", _figure_of("areas", "batches"), drop=6),
-    _Column("lock\nsessions", _figure_of("sessions", "batches"), drop=1),
-    _Column("handoffs", _handoffs, drop=3),
-    _Column("batch\nmean", _latency_of("mean_ns", "insert_batch")),
-    _Column("batch\np99", _latency_of("p99_ns", "insert_batch")),
-    _Column("find\np99", _latency_of("p99_ns", "find")),
-    _Column("find\np99.9", _latency_of("p999_ns", "find"), drop=5),
-    _Column("remove\np99", _latency_of("p99_ns", "free", "unlink")),
-    _Column("remove\np99.9", _latency_of("p999_ns", "free", "unlink"), drop=4),
+    Column("batches", _latency_of("count", "insert_batch"), drop=2),
+    Column("areas", _figure_of("areas", "batches"), drop=6),
+    Column("lock\nsessions", _figure_of("sessions", "batches"), drop=1),
+    Column("handoffs", _handoffs, drop=3),
+    Column("batch\nmean", _latency_of("mean_ns", "insert_batch")),
+    Column("batch\np99", _latency_of("p99_ns", "insert_batch")),
+    Column("find\np99", _latency_of("p99_ns", "find")),
+    Column("find\np99.9", _latency_of("p999_ns", "find"), drop=5),
+    Column("remove\np99", _latency_of("p99_ns", "free", "unlink")),
+    Column("remove\np99.9", _latency_of("p999_ns", "free", "unlink"), drop=4),
 )
 """What the strategies gain for batches, and what others feel: finds of one node, and removals."""
 
 _VARIANTS = (
-    _Column("operations", _number("operations"), drop=2),
-    _Column("virtual time", _number("virtual_ns"), drop=1),
-    _Column("mean", _latency_of("mean_ns", "all")),
-    _Column("p50", _latency_of("p50_ns", "all"), drop=5),
-    _Column("p99", _latency_of("p99_ns", "all")),
-    _Column("p99.9", _latency_of("p999_ns", "all"), drop=4),
-    _Column("max", _latency_of("max_ns", "all"), drop=3),
+    Column("operations", _number("operations"), drop=2),
+    Column("virtual time", _number("virtual_ns"), drop=1),
+    Column("mean", _latency_of("mean_ns", "all")),
+    Column("p50", _latency_of("p50_ns", "all"), drop=5),
+    Column("p99", _latency_of("p99_ns", "all")),
+    Column("p99.9", _latency_of("p999_ns", "all"), drop=4),
+    Column("max", _latency_of("max_ns", "all"), drop=3),
 )
 
 

@@ -4,6 +4,7 @@ What they share is here: exit codes, the session, the console to print on, the b
 command needs is imported when it runs, so that `--help` answers at once.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,13 @@ class Session:
     terminal: bool
     out: Path = Path()
     finished: list[str] = Factory(list)
+    kept: Callable[[], str] | None = None
+    """Says what an interrupted command can go on with, where it can."""
 
     def told(self) -> str:
         """Say what has been written so far."""
+        if self.kept is not None:
+            return self.kept()
         if not self.finished:
             return "nothing was written"
         return f"results of {', '.join(self.finished)} are in {self.out}"
@@ -48,22 +53,52 @@ class Session:
         )
 
 
+def default_out(path: Path) -> Path:
+    """Give the folder for the results of the file at `path`. Raises `BadInput` where its name gives none."""
+    if not path.stem.strip(". "):
+        from sim.errors import BadInput
+
+        raise BadInput("--out", f"none, and no folder's name in {path.name!r}", "a folder for the results")
+    return Path("out") / path.stem
+
+
 def printable(text: str) -> str:
     """Escape what would move the cursor or be cut: a file's name can hold anything."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 @contextmanager
-def progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr while a run lasts, on a terminal and nowhere else."""
+def bar(name: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a bar on stderr while something lasts, on a terminal and nowhere else.
+
+    It is told what is done, of how much, and a note that stands beside it.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield lambda _done, _total: None
+        yield lambda _done, _total, _note: None
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        task = bar.add_task(printable(name))
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as shown:
+        task = shown.add_task(printable(name), note="")
+        yield lambda done, total, note: shown.update(task, completed=done, total=total, note=note)
+
+
+@contextmanager
+def progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many operations of a run are done, how many in a second, and the time left."""
+    begun_s = time.monotonic()
+    with bar(name, quiet) as told:
+        yield lambda done, total: told(done, total, rate(done, begun_s))
+
+
+def rate(operations: int, begun_s: float) -> str:
+    """Say how many operations a second there were since `begun_s` of `time.monotonic`."""
+    return f"{operations / max(1e-3, time.monotonic() - begun_s):,.0f} operations/s"

@@ -1,21 +1,23 @@
 """`run`: a scenario and its variants, into results and one screen of tables."""
 
+import shlex
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import frozen
 
-from sim.commands import CHECK_FAILED, Session, printable, progress
+from sim.commands import CHECK_FAILED, Session, default_out, printable, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sim.report.portrait import Portrait
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario, Workload
     from sim.simulation import Outcome
+    from sim.timeline.recording import Timeline
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
 """What `run` runs when it is given nothing."""
@@ -48,6 +50,14 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     type=click.Choice(["node", "address"]),
     help="The order of FILE: node by node, as the kernel's, or by address [default: node].",
 )
+@click.option("--timeline", is_flag=True, help="Write timeline.perfetto-trace, for ui.perfetto.dev.")
+@click.option(
+    "--timeline-holds", type=click.IntRange(1), metavar="N", help="Holds of locks in it [default: 200,000]."
+)
+@click.option("--timeline-window", metavar="FROM:TO", help="Nanoseconds of the run that it shows [default: all].")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print results.json (of variants: by name) instead of tables."
+)
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
 @click.pass_obj
 def command(
@@ -59,6 +69,10 @@ def command(
     engine: str,
     vmallocinfo: Path | None,
     vmallocinfo_order: str | None,
+    timeline: bool,
+    timeline_holds: int | None,
+    timeline_window: str | None,
+    as_json: bool,
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
@@ -66,14 +80,22 @@ def command(
 
     path = scenario or QUICKSTART
     file = load_scenarios(path, settings, seed)
-    session.out = out or _default_out(path)
-    return _run_all(
-        file, session, engine, _state_file(vmallocinfo, vmallocinfo_order), session.console(quiet=quiet)
+    session.out = out or default_out(path)
+    words = ["./dev", "run", str(path), *(word for setting in settings for word in ("--set", setting))]
+    words += ["--seed", str(file.base.seed), "--engine", engine]
+    wanted = timeline or timeline_holds is not None or timeline_window is not None
+    order = Order(
+        engine=engine,
+        command=shlex.join(words),
+        timeline=_timeline(timeline_holds, timeline_window) if wanted else None,
+        state=_state_file(vmallocinfo, vmallocinfo_order),
+        as_json=as_json,
     )
+    return _run_all(file, session, order, session.console(quiet=quiet or as_json), quiet=quiet)
 
 
 @frozen
-class _StateFile:
+class StateFile:
     """Where the state at the end goes, and in which order; `path` is None where it is not asked for."""
 
     path: Path | None
@@ -93,74 +115,115 @@ class _StateFile:
         return {} if path is None else {path: vmallocinfo_of(outcome, self.order)}
 
 
-def _state_file(path: Path | None, order: str | None) -> _StateFile:
+def _state_file(path: Path | None, order: str | None) -> StateFile:
     from sim.errors import BadInput
 
     if path is None and order is not None:
         raise BadInput("--vmallocinfo-order", repr(order), "only together with --vmallocinfo")
     if path is not None and path.name in ("", "-", ".."):
         raise BadInput("--vmallocinfo", repr(str(path)), "a file's name")
-    return _StateFile(path, order or "node")
+    return StateFile(path, order or "node")
 
 
-def _default_out(path: Path) -> Path:
-    if not path.stem.strip(". "):
-        from sim.errors import BadInput
+@frozen
+class Order:
+    """What a run is asked for besides its scenario."""
 
-        raise BadInput("--out", f"none, and no folder's name in {path.name!r}", "a folder for the results")
-    return Path("out") / path.stem
+    engine: str
+    command: str
+    timeline: "Callable[[], Timeline] | None"
+    state: StateFile
+    as_json: bool
 
 
-def _run_all(file: "ScenarioFile", session: Session, engine: str, state: _StateFile, console: "Console") -> int:
+def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
+    """Give what makes a timeline for a run. Raises `BadInput`."""
+    from sim.errors import BadInput
+    from sim.timeline.recording import MOST_HOLDS, NEVER, Timeline
+
+    first, colon, last = (window or ":").partition(":")
+    try:
+        from_ns, until_ns = int(first or 0), int(last or NEVER)
+    except ValueError:
+        from_ns, until_ns, colon = 0, -1, ""
+    if not colon or not 0 <= from_ns < until_ns:
+        raise BadInput("--timeline-window", repr(window), "FROM:TO in nanoseconds, FROM before TO")
+    return lambda: Timeline(most or MOST_HOLDS, from_ns, until_ns)
+
+
+def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Console", *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
-    from sim.results import prepared
+    from sim.report.run import Made, run_report
+    from sim.results import prepared, to_json, write_files
     from sim.summary import show_run, show_variants
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
     folders = [session.out / name for name, _scenario in named]
-    states = [path for name, _scenario in named if (path := state.of(name)) is not None]
+    states = [path for name, _scenario in named if (path := order.state.of(name)) is not None]
     _refuse_to_overwrite_results(states, folders)
-    results = {}
-    with prepared(folders, states):
+    runs: dict[str, Run] = {}
+    with prepared([session.out, *folders], states):
         for (name, scenario), folder in zip(named, folders, strict=True):
-            with progress(name or file.path.stem, console.quiet) as told:
-                results[name] = _run_one(
-                    scenario, file.path.parent, folder, engine, told, partial(state.text, name)
-                )
+            with progress(name or file.path.stem, quiet) as told:
+                runs[name] = _run_one(name, scenario, file.path.parent, folder, order, told)
             session.finished.append(name or file.path.stem)
-    where = printable(f"results in {session.out}/")
-    title = printable(_title(file.path.name, [scenario for _name, scenario in named], engine))
+        title = printable(_title(file.path.name, [scenario for _name, scenario in named], order.engine))
+        results = {name: run.results for name, run in runs.items()}
+        portraits = {name: run.portrait for name, run in runs.items()}
+        write_files(session.out, {"report.html": run_report(Made(title, order.command), results, portraits)})
+    if order.as_json and not quiet:
+        click.echo(to_json(results if file.variants else results[""]), nl=False)
+    where = printable(f"results and report in {session.out}/")
     if file.variants:
         varied = {variant.name: list(variant.varied) for variant in file.variants}
         show_variants(console, title, results, varied, where)
     else:
         show_run(console, title, results[""], where)
+    for name, run in runs.items():
+        if run.timeline:
+            console.print(f"{f'{printable(name)}: ' if name else ''}{run.timeline}", markup=False, soft_wrap=True)
     held = all(check["ok"] for result in results.values() for check in result["checks"].values())
     return 0 if held else CHECK_FAILED
 
 
+@frozen
+class Run:
+    """What is shown of a run that is over."""
+
+    results: dict[str, Any]
+    portrait: "Portrait"
+    timeline: str
+
+
 def _run_one(
+    name: str,
     scenario: "Scenario",
     beside: Path,
     folder: Path,
-    engine: str,
+    order: Order,
     progress: Callable[[int, int], None],
-    state: "Callable[[Outcome], dict[Path, str]]",
-) -> dict[str, Any]:
+) -> Run:
     from sim.log import log_of
+    from sim.report.portrait import portrait_of
     from sim.results import results_of, to_json, write_whole
     from sim.simulation import simulate
 
-    outcome = simulate(scenario, beside, engine=engine, progress=progress)
+    timeline = None if order.timeline is None else order.timeline()
+    outcome = simulate(scenario, beside, engine=order.engine, progress=progress, timeline=timeline)
     results = results_of(outcome)
-    write_whole(
-        {
-            folder / "log.jsonl": log_of(outcome),
-            folder / "results.json": to_json(results),
-            **state(outcome),
-        }
-    )
-    return results
+    files: dict[Path, str | bytes] = {
+        folder / "log.jsonl": log_of(outcome),
+        folder / "results.json": to_json(results),
+        **order.state.text(name, outcome),
+    }
+    if timeline is not None:
+        from sim.timeline.perfetto import to_perfetto
+
+        text = to_perfetto(timeline, f"seed {scenario.seed}, {order.engine} time")
+        files[folder / "timeline.perfetto-trace"] = text
+    write_whole(files)
+    described = "" if timeline is None else timeline.described()
+    return Run(results, portrait_of(outcome, results, intervals=256), described)
 
 
 def _refuse_to_overwrite_results(states: Sequence[Path], folders: Sequence[Path]) -> None:

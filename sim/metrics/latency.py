@@ -6,9 +6,9 @@ equal ones are counted first, in C, and only the different ones are looked at.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from sim.metrics import histogram
 
@@ -50,14 +50,43 @@ class Latency:
         """Give the sum of `latencies`."""
         result = cls()
         for latency in latencies:
-            result.count += latency.count
-            result.total_ns += latency.total_ns
-            result.queue_ns += latency.queue_ns
-            result.service_ns += latency.service_ns
-            result.max_ns = max(result.max_ns, latency.max_ns)
-            for bucket, count in latency.buckets.items():
-                result.buckets[bucket] += count
+            result.merge(latency)
         return result
+
+    def merge(self, other: "Latency") -> None:
+        """Add all operations of `other`."""
+        self.count += other.count
+        self.total_ns += other.total_ns
+        self.queue_ns += other.queue_ns
+        self.service_ns += other.service_ns
+        self.max_ns = max(self.max_ns, other.max_ns)
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] += count
+
+
+@frozen
+class Truncation:
+    """How many operations at the beginning are left out, of how many, and whether the run had settled."""
+
+    dropped: int
+    operations: int
+    settled: bool
+
+
+class Latencies(Protocol):
+    """What a recorder folds latencies into, and what is kept of them."""
+
+    def fold(self, measured: Iterable[Measured]) -> None:
+        """Add a chunk of operations, in the order in which they ended."""
+        ...
+
+    def by_operation(self) -> dict[str, dict[int, Latency]]:
+        """Give the latencies by operation and number of nodes asked, both ascending."""
+        ...
+
+    def truncation(self) -> Truncation | None:
+        """Say what is left out as warm-up, None where none was looked for."""
+        ...
 
 
 class LatencyTable:
@@ -67,13 +96,22 @@ class LatencyTable:
         self._cells: defaultdict[tuple[str, int], Latency] = defaultdict(Latency)
 
     def fold(self, measured: Iterable[Measured]) -> None:
-        """Add a chunk of operations."""
+        """See `Latencies.fold`."""
         for (name, probes, latency_ns, queue_ns, service_ns), times in Counter(measured).items():
             self._cells[name, probes].add(latency_ns, queue_ns, service_ns, times)
 
     def by_operation(self) -> dict[str, dict[int, Latency]]:
-        """Give the latencies by operation and number of nodes asked, both ascending."""
+        """See `Latencies.by_operation`."""
         result: dict[str, dict[int, Latency]] = {}
         for name, probes in sorted(self._cells):
             result.setdefault(name, {})[probes] = self._cells[name, probes]
         return result
+
+    def merge(self, other: "LatencyTable") -> None:
+        """Add all operations of `other`."""
+        for key, latency in other._cells.items():
+            self._cells[key].merge(latency)
+
+    def truncation(self) -> Truncation | None:
+        """See `Latencies.truncation`."""
+        return None

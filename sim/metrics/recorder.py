@@ -21,7 +21,9 @@ from actors.lock import FifoLock
 from actors.world import Answer, Completed, Observer
 from protocol.area import VmapArea
 from sim.history import History
-from sim.metrics.latency import LatencyTable
+from sim.metrics.latency import Latencies, LatencyTable
+from sim.metrics.load import Load
+from sim.timeline.recording import Timeline
 
 CHUNK = 1024
 """Operations that are kept before they are folded."""
@@ -30,9 +32,14 @@ CHUNK = 1024
 class Recorder:
     """Observes one world."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(
+        self, history: History, latencies: Latencies | None = None, timeline: Timeline | None = None
+    ) -> None:
+        """Record into `history`, `latencies` and `timeline`; by default all latencies are kept, and no timeline."""
         self.history = history
-        self.latencies = LatencyTable()
+        self.timeline = timeline
+        self.latencies: Latencies = latencies or LatencyTable()
+        self.load = Load()
         self._locks: dict[str, FifoLock] = {}
         self.operations = 0
         """Operations folded so far."""
@@ -61,8 +68,19 @@ class Recorder:
             self.latencies.fold(zip(names, probes, map(sub, ends, begins), queues, services, strict=True))
             self._hash(names, (cpus, begins, ends, probes, addrs), answers)
             self.history.extend(completed)
+            if self.timeline is not None:
+                self.timeline.completed(completed)
             self.operations += len(completed)
             completed.clear()
+
+    def sample(self, now_ns: int) -> None:
+        """Note how busy the locks have been up to now, every so often."""
+        self.load.sample(now_ns, self.locks)
+
+    def finish(self, now_ns: int) -> None:
+        """Fold what is left; the run ended at `now_ns`."""
+        self.fold()
+        self.load.take(now_ns, self.locks)
 
     def digest(self) -> str:
         """Give "sha256:…" over the ordered event log; fold first."""
@@ -75,7 +93,7 @@ class Recorder:
     def lock(self, name: str) -> FifoLock:
         """Give the lock called `name`, a new one the first time."""
         if name not in self._locks:
-            self._locks[name] = FifoLock(name)
+            self._locks[name] = FifoLock(name) if self.timeline is None else self.timeline.lock(name)
         return self._locks[name]
 
     def _hash(self, names: Sequence[str], numbers: Sequence[Sequence[int]], answers: Sequence[Answer]) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, TypeVar
 
 import cattrs
 from attrs import asdict, evolve, fields, frozen, has
@@ -23,8 +23,10 @@ from sim.errors import BadInput
 from sim.scenario.model import Impossible, KernelChoices, Scenario
 from sim.scenario.settings import Table, leaves, put, read_settings, shown
 
-RESULT_FILES = ("log.jsonl", "results.json")
-"""What a run writes into its folder, in this order; no variant can have such a name."""
+T = TypeVar("T")
+
+RESULT_FILES = ("log.jsonl", "results.json", "report.html", "timeline.perfetto-trace")
+"""What a run writes into its folder; no variant can have such a name."""
 
 
 @frozen
@@ -50,7 +52,7 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
 
     Raises `BadInput`.
     """
-    table = _read_toml(path)
+    table = read_toml(path)
     variant_tables = table.pop("variant", [])
     changes = read_settings(settings)
     if seed is not None:
@@ -71,14 +73,18 @@ def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozens
 
     Raises `BadInput` with a text that names the key, after `where`, or after `--set` for `set_keys`.
     """
-    try:
-        scenario = _CONVERTER.structure(table, Scenario)
-    except (ClassValidationError, Impossible) as error:
-        raise _bad_input(where, set_keys, error) from None
-    scenario = _with_its_kernel(scenario, table)
+    scenario = _with_its_kernel(structure_as(Scenario, table, where, set_keys), table)
     if scenario.workload.kind == "trace" and not scenario.workload.file:
         raise BadInput(f"{where}: workload.file", "nothing", "a trace's file name, for workload.kind trace")
     return scenario
+
+
+def structure_as(kind: type[T], table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset()) -> T:
+    """Make an attrs class of a table, as `structure` makes scenarios. Raises `BadInput`, which names the key."""
+    try:
+        return _CONVERTER.structure(table, kind)
+    except (ClassValidationError, Impossible) as error:
+        raise _bad_input(where, set_keys, error) from None
 
 
 def _with_its_kernel(scenario: Scenario, table: Mapping[str, Any]) -> Scenario:
@@ -104,7 +110,8 @@ def unstructure(scenario: Scenario) -> Table:
     return table
 
 
-def _read_toml(path: Path) -> Table:
+def read_toml(path: Path) -> Table:
+    """Read a file of the user's. Raises `BadInput`."""
     try:
         if not S_ISREG(path.stat().st_mode):
             raise BadInput(str(path), "no regular file", "a readable TOML file")
@@ -202,14 +209,19 @@ def _make_converter() -> cattrs.Converter:
     strict(float, "a number", also=(int,))
     strict(bool, "true or false")
     strict(str, "a string")
-    structure_list = converter.get_structure_hook(list[int])
 
-    def integers(value: object, kind: Any) -> object:
-        if not isinstance(value, list):
-            raise _IllTyped(value, "a list of integers")
-        return structure_list(value, kind)
+    def lists(kind: Any, words: str) -> None:
+        structure_list = converter.get_structure_hook(kind)
 
-    converter.register_structure_hook_func(lambda kind: kind == list[int], integers)
+        def hook(value: object, kind: Any) -> object:
+            if not isinstance(value, list):
+                raise _IllTyped(value, words)
+            return structure_list(value, kind)
+
+        converter.register_structure_hook_func(lambda found: found == kind, hook)
+
+    lists(list[int], "a list of integers")
+    lists(list[str], "a list of strings")
     return converter
 
 

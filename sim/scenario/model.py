@@ -15,6 +15,7 @@ from protocol import registry
 from protocol.kernel import CHOICES, KERNELS, Kernel
 from protocol.pools import MAX_VA_SIZE_PAGES
 from sim.costs import MODELS
+from sim.queueing import DISTRIBUTIONS
 
 TOPOLOGIES = ("flat",)
 
@@ -138,6 +139,9 @@ class Machine:
 class Costs:
     """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from.
 
+    `lock_ns` to `insert_ns` are for `message-passing`. For `queueing` a request's service takes `service_ns` on
+    average, drawn from `distribution`, whatever it asks for. `link_ns` is for both.
+
     `tlb_flush_ns` is what a purge's flush of all TLBs takes; what is published about that differs by a factor of
     seven, so it is a parameter to vary and not a measurement.
     """
@@ -152,6 +156,8 @@ class Costs:
     visit_ns: int = field(default=8, validator=_COST_NS)
     insert_ns: int = field(default=40, validator=_COST_NS)
     link_ns: int = field(default=60, validator=_COST_NS)
+    service_ns: int = field(default=1000, validator=_COST_NS)
+    distribution: str = field(default="exponential", validator=_one_of(lambda: list(DISTRIBUTIONS)))
     tlb_flush_ns: int = field(default=1000, validator=_COST_NS)
 
 
@@ -213,6 +219,20 @@ class TraceUse:
     interior: float = field(default=0.25, validator=_SHARE)
     batched: bool = False
     times: str = field(default="closed", validator=_one_of(lambda: ["closed", "recorded"]))
+
+
+@frozen
+class OpenLoad:
+    """`[workload.open]`: operations that come whether or not earlier ones are over.
+
+    `rate_per_s` is how many come in a second, to all CPUs together, who take turns.
+    `arrivals` is "poisson" (at times independent of each other) or "even" (at equal distances).
+    """
+
+    rate_per_s: float = field(
+        default=1e6, validator=_allowed(lambda value: 1e-3 <= value <= 1e12, "a number from 0.001 to 1e12")
+    )
+    arrivals: str = field(default="poisson", validator=_one_of(lambda: ["poisson", "even"]))
 
 
 @frozen
@@ -298,13 +318,13 @@ class VmallocUse:
 
 @frozen
 class Workload:
-    """`[workload]`: what the CPUs do. `file` is for `trace`; `pages` and `guard` are for `mix`.
+    """`[workload]`: what the CPUs do. `file` is for `trace`; `pages` and `guard` are for `mix` and `open`.
 
-    `operations`, `preload_areas` and `think_ns` are for `mix` and `vmalloc`. With `vmalloc`, `preload_areas` are a
-    vmlist: areas of early boot that vmalloc_init() imports.
+    `operations` and `preload_areas` are for `mix`, `open` and `vmalloc`, `think_ns` for `mix` and `vmalloc`. With
+    `vmalloc`, `preload_areas` are a vmlist: areas of early boot that vmalloc_init() imports.
     """
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace", "vmalloc", "test_vmalloc"]))
+    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "open", "trace", "vmalloc", "test_vmalloc"]))
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
@@ -312,9 +332,22 @@ class Workload:
     think_ns: int = field(default=0, validator=_between(0, 10**12))
     file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
+    open: OpenLoad = field(factory=OpenLoad)
     trace: TraceUse = field(factory=TraceUse)
     vmalloc: VmallocUse = field(factory=VmallocUse)
     test_vmalloc: VmallocTest = field(factory=VmallocTest)
+
+
+@frozen
+class Warmup:
+    """`[warmup]`: which operations at a run's beginning are left out of its latencies (`sim.metrics.warmup`).
+
+    `method` is "none", "fixed" (the first `operations`), or "mser-5": as many as make the standard error of
+    the mean latency of the rest smallest, at most half. Locks, nodes and checks are those of the whole run.
+    """
+
+    method: str = field(default="none", validator=_one_of(lambda: ["none", "fixed", "mser-5"]))
+    operations: int = field(default=0, validator=_between(0, 10**12))
 
 
 @frozen
@@ -329,6 +362,7 @@ class Scenario:
     lookup: Lookup = field(factory=Lookup)
     batch: Batch = field(factory=Batch)
     workload: Workload = field(factory=Workload)
+    warmup: Warmup = field(factory=Warmup)
 
     @property
     def chosen_kernel(self) -> Kernel:

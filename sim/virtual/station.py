@@ -25,9 +25,9 @@ class Prices:
         self._locks: dict[str, FifoLock] = {}
 
     def of(self, work: Work) -> tuple[Grants, int]:
-        """Look up what `work` takes; kept for the works of one area, which machines reuse."""
+        """Look up what `work` takes; kept, if it is fixed, for the works of one area, which machines reuse."""
         price = (self._grants(work), self._costs.service_ns(work))
-        if work.moved == 1:
+        if work.moved == 1 and self._costs.fixed:
             self.known[work] = price
         return price
 

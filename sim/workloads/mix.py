@@ -5,7 +5,7 @@ the other, so that its answers do not depend on what others do. Nothing comes fr
 workload is about the busy trees.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -30,6 +30,17 @@ TRIES = 32
 
 def mix(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of every workload)
     """CPUs that work on their own areas: `[workload.mix]` gives the shares."""
+    think_ns = scenario.workload.think_ns
+    return plan_own_areas(
+        scenario, lambda _cpu, operations: partial(_run, think_ns=think_ns, operations=operations)
+    )
+
+
+def plan_own_areas(scenario: Scenario, script: Callable[[int, "Operations"], ClientScript]) -> Plan:
+    """Plan CPUs that work on areas of their own; `script` makes each CPU's of the operations drawn for it.
+
+    Raises `BadInput` when the areas do not fit the CPUs' regions.
+    """
     cpus = scenario.machine.cpus
     region = _region_size(scenario)
     shares = [_share(scenario.workload.preload_areas, cpus, cpu) for cpu in range(cpus)]
@@ -46,7 +57,7 @@ def mix(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of
     ]
 
     def scripts(_world: World) -> Mapping[int, ClientScript]:
-        return {cpu: partial(_run, scenario=scenario, operations=operations[cpu]) for cpu in range(cpus)}
+        return {cpu: script(cpu, operations[cpu]) for cpu in range(cpus)}
 
     return Plan(
         cpus=list(range(cpus)),
@@ -147,21 +158,25 @@ def _spans_zones(area: VmapArea, zone_size: int) -> bool:
     return area.va_start // zone_size != (area.va_end - 1) // zone_size
 
 
-async def _run(client: Client, *, scenario: Scenario, operations: "Operations") -> None:
+async def _run(client: Client, *, think_ns: int, operations: "Operations") -> None:
     """Carry out what has been drawn."""
-    think_ns = scenario.workload.think_ns
     for drawn in operations:
-        for name, addr, areas in drawn:
+        for operation in drawn:
             if think_ns:
                 await client.sleep(think_ns)
-            if name == "insert":
-                await client.insert(areas[0])
-            elif name == "unlink":
-                await client.unlink(addr)
-            elif name == "insert_batch":
-                await client.insert_batch(areas)
-            else:
-                await client.find(addr, name)
+            await carry_out(client, operation)
+
+
+def carry_out(client: Client, operation: "Operation") -> Awaitable[object]:
+    """Give what to await for an operation that has been drawn."""
+    name, addr, areas = operation
+    if name == "insert":
+        return client.insert(areas[0])
+    if name == "unlink":
+        return client.unlink(addr)
+    if name == "insert_batch":
+        return client.insert_batch(areas)
+    return client.find(addr, name)
 
 
 Operation: TypeAlias = tuple[str, int, tuple[VmapArea, ...]]

@@ -50,10 +50,10 @@ def run(*arguments: object) -> int:
 
 
 def test_a_run_leaves_results_and_a_log(scenario: Path, tmp_path: Path) -> None:
-    """Exit 0, a results.json with the keys of the contract, a log of JSON lines, and nothing else."""
+    """Exit 0, a results.json with the keys of the contract, a log of JSON lines, a report, and nothing else."""
     out = tmp_path / "out"
     assert run(scenario, "--out", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["log.jsonl", "results.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["log.jsonl", "report.html", "results.json"]
     results = json.loads((out / "results.json").read_text())
     keys = "schema scenario seed engine virtual_ns wall_s operations events digest latency locks nodes checks"
     assert set(keys.split()) <= results.keys()

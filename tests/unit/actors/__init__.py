@@ -57,6 +57,7 @@ class VisitCosts:
 
     links: tuple[int, ...] = (10,)
     uniform_link_ns: int | None = 10
+    fixed: bool = True
 
     def service_ns(self, work: Work) -> int:
         return work.visited

@@ -1,0 +1,31 @@
+"""The studies of configs/ can be run: all of them are read, and the slow test runs them to the end."""
+
+from pathlib import Path
+
+import pytest
+
+from sim.cli import main
+from sim.study.cells import cells_of
+from sim.study.model import load_study
+
+STUDIES = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.toml"))
+CELLS = {"policies": 5 * 8 * 3, "batching": 6 * 5 * 3, "coverage": 2 * 200, "machine": 3 * 4}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_studies_span_their_cells(path: Path) -> None:
+    """Each study of configs/ has the cells its heading promises, and all their scenarios are possible."""
+    assert len(cells_of(load_study(path))) == CELLS[path.stem]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["policies", "batching"])
+def test_studies_are_the_same_bytes_on_one_process_two_and_a_cluster(name: str, tmp_path: Path) -> None:
+    """`--jobs 1`, `--jobs 2` and Dask leave the same tables, and no cell fails."""
+    path = next(path for path in STUDIES if path.stem == name)
+    tables = []
+    for where in (["--jobs", "1"], ["--jobs", "2"], ["--scheduler", "local", "--jobs", "2"]):
+        out = tmp_path / "-".join(where)
+        assert main(["study", str(path), "--out", str(out), "--quiet", *where]) == 0
+        tables.append({file.name: file.read_bytes() for file in out.iterdir()})
+    assert tables[0] == tables[1] == tables[2]
