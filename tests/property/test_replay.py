@@ -1,0 +1,84 @@
+"""Laws of replay: which sets a purge can have taken, and that going back leads where one was."""
+
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.area import VMALLOC_END, VMALLOC_START
+from sim.replay.purges import Candidate, Known, _prefixes, choices
+from sim.replay.state import FreeRanges
+
+PAGE = 4096
+nodes_of_frees = st.lists(st.integers(0, 3), max_size=7)
+
+
+@given(nodes_of_frees, st.data())
+def test_a_purge_took_a_prefix_of_each_node_and_no_less_of_higher_ones(
+    nodes: list[int], data: st.DataObject
+) -> None:
+    """The sets given are exactly those for which instants exist, one per node, ascending; each is given once."""
+    wanted = data.draw(st.integers(0, len(nodes)))
+    cuts = [cut for cut in product(range(len(nodes) + 1), repeat=4) if list(cut) == sorted(cut)]
+    possible = {tuple(p for p, node in enumerate(nodes) if p < cut[node]) for cut in cuts}
+    given_ = list(_prefixes(nodes, wanted))
+    assert len(given_) == len(set(given_))
+    assert set(given_) == {chosen for chosen in possible if len(chosen) == wanted}
+
+
+@given(nodes_of_frees, st.data())
+def test_what_is_known_of_a_purge_is_true_of_the_sets(nodes: list[int], data: st.DataObject) -> None:
+    """With areas known to be taken or spared, the sets given are those of all sets that agree."""
+    candidates = [Candidate(index, node, index * PAGE, 1) for index, node in enumerate(nodes)]
+    wanted = data.draw(st.integers(0, max(0, len(nodes) - 1)))
+    everything = (0, 2**64)
+    if len(nodes) <= wanted:
+        return
+    taken = frozenset(data.draw(st.sets(st.sampled_from([one.va_start for one in candidates]), max_size=2)))
+    spared = frozenset(data.draw(st.sets(st.sampled_from([one.va_start for one in candidates]), max_size=2)))
+    every = set(choices(candidates, Known(wanted, everything)))
+    agreeing = {
+        chosen
+        for chosen in every
+        if taken <= {index * PAGE for index in chosen} and spared.isdisjoint({index * PAGE for index in chosen})
+    }
+    given_ = set(choices(candidates, Known(wanted, everything, None, taken, spared)))
+    assert given_ == agreeing or (not taken and not spared)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.booleans()), max_size=60))
+def test_rolling_back_restores_the_free_space_and_the_shape_of_its_tree(
+    steps: list[tuple[int, bool, bool]],
+) -> None:
+    """At each mark the free space is kept beside; rolled back, it is the same to the last link."""
+    free = FreeRanges()
+    taken: list[tuple[int, int]] = []
+    marks: list[tuple[int, object, list[tuple[int, int]]]] = []
+    for pages, release, marking in steps:
+        if marking:
+            marks.append((free.mark(), shape(free), taken.copy()))
+        if release and taken:
+            va_start, va_end = taken.pop(pages % len(taken))
+            free.release(va_start, va_end)
+        else:
+            addr = free.space.peek(pages * PAGE, PAGE, VMALLOC_START, VMALLOC_END)
+            assert addr is not None
+            free.take(addr, addr + pages * PAGE)
+            taken.append((addr, addr + pages * PAGE))
+    for mark, before, _taken in reversed(marks):
+        free.rollback(mark)
+        assert shape(free) == before
+        free.space._check()
+
+
+def shape(free: FreeRanges) -> object:
+    """Give the tree as nested tuples: ranges and colours where they hang."""
+    tree = free.space._tree
+
+    def below(node: int) -> object:
+        if not node:
+            return None
+        own = (tree.va_start[node], tree.va_end[node], tree._red[node])
+        return (own, below(tree.left[node]), below(tree.right[node]))
+
+    return below(tree.root)
