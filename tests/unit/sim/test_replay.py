@@ -231,7 +231,7 @@ def test_one_difference_breeds_no_others() -> None:
 
 def test_what_was_there_before_the_recording_is_not_free() -> None:
     """Busy areas stay; unpurged ones are lazy, and free after a purge."""
-    initial = [
+    initial: list[VmallocInfoLine] = [
         VmStructLine(VmapArea(at(0), at(4))),
         UnpurgedLine(VmapArea(at(4), at(6))),
     ]
