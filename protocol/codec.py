@@ -11,8 +11,8 @@ addr=0xffffc90000000000)` is 17 bytes:
     03                      node_id
     cf ffffc90000000000     addr
 
-A field is an unsigned 64-bit int, a bool, a UTF-8 string, an area `[va_start, va_end]` or an array of
-areas, as the class declares; no message needs code of its own here. The encoder writes the shortest
+A field is an unsigned 64-bit int, a bool, a UTF-8 string, an area `[va_start, va_end]`, an array of areas
+or, in an envelope, a message, as the class declares; no message needs code of its own here. The encoder writes the shortest
 msgpack form of each value, the decoder takes any form.
 
 Whoever sends the bytes is not trusted. Decoding fails with a `ProtocolError` and with nothing else, and
@@ -27,9 +27,11 @@ from typing import Any, Final, Never, get_type_hints
 from attrs import fields, frozen
 from msgpack import OutOfData, Unpacker, UnpackException, packb
 
+from protocol import envelopes as e
 from protocol import messages as m
 from protocol.area import ULONG_MAX, VmapArea
-from protocol.errors import ProtocolError
+from protocol.envelopes import Envelope
+from protocol.errors import ProtocolError, UnknownKind
 from protocol.messages import Message
 
 VERSION: Final = 1
@@ -57,6 +59,8 @@ KINDS: Final[dict[int, type[Message]]] = {
     9: m.Allocate,
     10: m.Release,
     11: m.GetFreeStatistics,
+    62: m.ListFree,
+    63: m.OpenSession,
     64: m.Found,
     65: m.NotFound,
     66: m.Inserted,
@@ -67,8 +71,24 @@ KINDS: Final[dict[int, type[Message]]] = {
     71: m.Released,
     72: m.FreeStatistics,
     73: m.Refused,
+    95: m.SessionOpened,
 }
 """The kind numbers: requests from 1, replies from 64. A number keeps its meaning and is not used again."""
+
+ENVELOPES: Final[dict[int, type[Envelope]]] = {
+    112: e.Hello,
+    113: e.Welcome,
+    114: e.Ask,
+    115: e.Answer,
+    116: e.Failed,
+    117: e.Ping,
+    118: e.Pong,
+    119: e.Goodbye,
+    120: e.Journaled,
+    121: e.Kept,
+    122: e.Rebuilt,
+}
+"""The kind numbers of envelopes: connections and journals hold these, and messages within them only."""
 
 
 # -- values: how each declared type goes to the wire and comes back --------------------------------
@@ -157,6 +177,16 @@ def _read_field_count(unpacker: Unpacker) -> int:
     return length - 1
 
 
+def _write_message(message: object) -> list[object]:
+    shape = _SHAPE_OF_CLASS.get(type(message))
+    return _unfit(message) if shape is None else _values(shape, message)
+
+
+def _read_message(unpacker: Unpacker) -> Message:
+    message: Message = _read_shaped(unpacker, _SHAPE_OF_KIND)
+    return message
+
+
 @frozen
 class _WireType:
     """A declared type: what error texts call it, its way to `packb`, its way from an Unpacker."""
@@ -179,6 +209,7 @@ _WIRE_TYPES: Final[dict[object, _WireType]] = {
     str: _scalar("a UTF-8 string", _str),
     VmapArea: _WireType(f"an area {_AREA}", _write_area, _read_area),
     tuple[VmapArea, ...]: _WireType(f"areas, each {_AREA}", _write_areas, _read_areas),
+    Message: _WireType("a message", _write_message, _read_message),
 }
 
 
@@ -216,11 +247,11 @@ class _Shape:
     """A kind as the wire sees it; a field is its type, its name in errors (`Find.addr`), its name."""
 
     kind: int
-    cls: type[Message]
+    cls: type[Any]
     fields: tuple[tuple[_WireType, str, str], ...]
 
 
-def _shape(kind: int, cls: type[Message]) -> _Shape:
+def _shape(kind: int, cls: type[Any]) -> _Shape:
     types = get_type_hints(cls)
     names = (attribute.name for attribute in fields(cls))
     return _Shape(kind, cls, tuple((_WIRE_TYPES[types[n]], f"{cls.__name__}.{n}", n) for n in names))
@@ -228,6 +259,8 @@ def _shape(kind: int, cls: type[Message]) -> _Shape:
 
 _SHAPE_OF_KIND: Final = {kind: _shape(kind, cls) for kind, cls in KINDS.items()}
 _SHAPE_OF_CLASS: Final[dict[type, _Shape]] = {shape.cls: shape for shape in _SHAPE_OF_KIND.values()}
+_ENVELOPE_OF_KIND: Final = {kind: _shape(kind, cls) for kind, cls in ENVELOPES.items()}
+_ENVELOPE_OF_CLASS: Final[dict[type, _Shape]] = {shape.cls: shape for shape in _ENVELOPE_OF_KIND.values()}
 
 
 # -- frames ---------------------------------------------------------------------------------------
@@ -239,16 +272,28 @@ def encode(message: Message) -> bytes:
     Raises ProtocolError if a field holds what the wire cannot carry or the frame would be over
     `MAX_FRAME`. Linear in the number of areas.
     """
-    name = type(message).__name__
-    shape = _SHAPE_OF_CLASS.get(type(message))
+    return _encode(message, _SHAPE_OF_CLASS)
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Write `envelope`, and the message in it, as one frame; see `encode`."""
+    return _encode(envelope, _ENVELOPE_OF_CLASS)
+
+
+def _encode(value: object, shapes: dict[type, _Shape]) -> bytes:
+    shape = shapes.get(type(value))
     if shape is None:
-        raise ProtocolError(f"{name} has no kind number")
-    values = [_write(wire, where, getattr(message, field)) for wire, where, field in shape.fields]
-    packed = packb([shape.kind, *values])
+        raise ProtocolError(f"{type(value).__name__} has no kind number")
+    packed = packb(_values(shape, value))
     length = 1 + len(packed)
     if length > MAX_FRAME:
-        raise ProtocolError(f"oversized frame: {name} has length {length}, limit {MAX_FRAME}")
-    return length.to_bytes(HEADER_SIZE, "big") + bytes((VERSION,)) + packed
+        raise ProtocolError(f"oversized frame: {type(value).__name__} has length {length}, limit {MAX_FRAME}")
+    return b"%b%c%b" % (length.to_bytes(HEADER_SIZE, "big"), VERSION, packed)
+
+
+def _values(shape: _Shape, value: object) -> list[object]:
+    """Give a message or an envelope as the list that `packb` takes."""
+    return [shape.kind, *[_write(wire, where, getattr(value, field)) for wire, where, field in shape.fields]]
 
 
 def decode(frame: bytes, *, max_frame: int = MAX_FRAME) -> Message:
@@ -277,23 +322,52 @@ def _frame_size(start: bytes | bytearray, max_frame: int) -> int:
     return HEADER_SIZE + length
 
 
+def decode_envelope(payload: bytes) -> Envelope:
+    """Read the envelope that follows a frame's length.
+
+    Raises UnknownKind, with the request's id where there is one, for what a later version may have sent,
+    ProtocolError for what nobody would.
+    """
+    envelope: Envelope = _read_whole(payload, _ENVELOPE_OF_KIND)
+    return envelope
+
+
 def _read_payload(payload: bytes) -> Message:
     """Read what follows the length: the wire version, one message and nothing else."""
+    message: Message = _read_whole(payload, _SHAPE_OF_KIND)
+    return message
+
+
+def _read_whole(payload: bytes, shapes: dict[int, _Shape]) -> Any:
     if payload[0] != VERSION:
-        raise ProtocolError(f"unknown wire version {payload[0]}, known is {VERSION}")
+        raise UnknownKind(f"unknown wire version {payload[0]}, known is {VERSION}")
     unpacker = _unpacker(payload)
+    message = _read_shaped(unpacker, shapes)
+    rest = len(payload) - 1 - unpacker.tell()
+    if rest:
+        raise ProtocolError(f"{type(message).__name__}: found {rest} bytes after the last field, expected none")
+    return message
+
+
+def _read_shaped(unpacker: Unpacker, shapes: dict[int, _Shape]) -> Any:
+    """Read a message or an envelope: its kind is one of `shapes`."""
     found = _read(_ARRAY, "message", unpacker)
-    shape = _SHAPE_OF_KIND.get(kind := _read(_INT, "kind", unpacker))
+    shape = shapes.get(kind := _read(_INT, "kind", unpacker))
     if shape is None:
-        raise ProtocolError(f"unknown kind {kind}")
+        raise UnknownKind(f"unknown kind {kind}")
     name, expected = shape.cls.__name__, len(shape.fields)
     if found != expected:
         raise ProtocolError(f"{name}: found {found} fields, expected {expected}")
-    message = shape.cls(*[_read(wire, where, unpacker) for wire, where, _ in shape.fields])
-    rest = len(payload) - 1 - unpacker.tell()
-    if rest:
-        raise ProtocolError(f"{name}: found {rest} bytes after the last field, expected none")
-    return message
+    values: list[Any] = []
+    try:
+        for wire, where, _ in shape.fields:
+            values.append(_read(wire, where, unpacker))
+    except UnknownKind as error:
+        error.ask_id = (
+            values[0] if values else 0
+        )  # only envelopes hold messages, and they begin with an id or a session
+        raise
+    return shape.cls(*values)
 
 
 def _unpacker(payload: bytes) -> Unpacker:
@@ -310,6 +384,50 @@ def _unpacker(payload: bytes) -> Unpacker:
     )
     unpacker.feed(memoryview(payload)[1:])
     return unpacker
+
+
+class FrameSplitter:
+    """Cut a stream of bytes into payloads, what follows each frame's length; it does no I/O of its own.
+
+    Never more than one unfinished frame of at most `max_frame` bytes waits between `feed` and `feed`.
+    """
+
+    def __init__(self, max_frame: int = MAX_FRAME) -> None:
+        self._max_frame = max_frame
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | bytearray) -> None:
+        """Take the stream's next bytes; the payloads of the earlier ones must have been taken out."""
+        assert len(self._buffer) < HEADER_SIZE + self._max_frame, "take payloads out before feeding more"
+        self._buffer += data
+
+    def payloads(self) -> Iterator[bytes]:
+        """Take out the payloads that are whole, in time linear in their bytes.
+
+        Raises ProtocolError at a length that no frame can have; the stream is good for nothing after that.
+        """
+        buffer, begin = self._buffer, 0
+        try:
+            while len(buffer) - begin >= HEADER_SIZE:
+                head = begin + HEADER_SIZE
+                end = begin + _frame_size(buffer[begin:head], self._max_frame)
+                if len(buffer) < end:
+                    break
+                begin = end
+                yield bytes(buffer[head:end])
+        finally:
+            del buffer[:begin]
+
+
+def decode_envelopes(data: bytes) -> Iterator[Envelope]:
+    """Read the envelopes of frames that were written one after the other; raises ProtocolError."""
+    begin = 0
+    while begin < len(data):
+        end = begin + _frame_size(data[begin : begin + HEADER_SIZE], MAX_FRAME)
+        if len(data) < end or end < begin + HEADER_SIZE + 1:
+            raise ProtocolError(f"truncated frame: have {len(data) - begin} of {end - begin} bytes")
+        yield decode_envelope(data[begin + HEADER_SIZE : end])
+        begin = end
 
 
 class FrameReader:

@@ -5,22 +5,28 @@ Mirrors `free_vmap_area_root` under `free_vmap_area_lock`: `__alloc_vmap_area()`
 window, and so does this machine (`vmap_init_free_space`: [1, ULONG_MAX)).
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import assert_never
 
-from protocol.area import ULONG_MAX
+from protocol.area import ULONG_MAX, VmapArea
 from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
 from protocol.messages import (
+    LIST_MOST,
     Allocate,
     Allocated,
+    Areas,
     FreeSpaceRequest,
     FreeStatistics,
     GetFreeStatistics,
+    ListFree,
     NotFound,
     Refused,
     Release,
     Released,
     Reply,
+    Request,
 )
 from protocol.work import Work
 
@@ -50,6 +56,8 @@ class FreeSpaceMachine:
                 return self._release(request), work
             case GetFreeStatistics():
                 return self.statistics(), work
+            case ListFree():
+                return self._list(request)
             case _:
                 assert_never(request)
 
@@ -69,6 +77,21 @@ class FreeSpaceMachine:
         except BadRange as bad:
             return Refused("bad-range", str(bad))
         return Released()
+
+    def _list(self, request: ListFree) -> tuple[Reply, Work]:
+        limit = min(request.limit, LIST_MOST)
+        above = (area for area in self.space if area.va_start >= request.start)
+        listed = tuple(islice(above, limit + 1))
+        more = len(listed) > limit
+        return Areas(listed[:limit], more), Work(LOCK, len(self.space).bit_length(), max(1, len(listed) - more))
+
+    def rebuild(self) -> Iterator[Request]:
+        """Give the requests that take out of a fresh free space all that is taken here; O(n)."""
+        reached, end = SPACE
+        for free in (*self.space, VmapArea(end, ULONG_MAX + 1)):
+            if free.va_start > reached:
+                yield Allocate(free.va_start - reached, 1, reached, free.va_start)
+            reached = free.va_end
 
     def statistics(self) -> FreeStatistics:
         """Give the counters, without counting as a request."""

@@ -8,11 +8,14 @@ area or a start address go to the home node of that address. Messages are values
 after its creation (`define`, not `frozen`: they are made on the hot path).
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias, get_args
 
 from attrs import define
 
 from protocol.area import VmapArea
+
+LIST_MOST = 32_768
+"""Most areas in one listing, whatever the request allows: its reply fits a frame."""
 
 # -- requests to a node ---------------------------------------------------------------------------
 
@@ -109,6 +112,22 @@ class GetFreeStatistics:
     """Ask the free space for its counters."""
 
 
+@define
+class ListFree:
+    """List at most `limit` free ranges that start at or above `start`, in address order."""
+
+    start: int
+    limit: int
+
+
+# -- requests to the sessions in front of a machine (`protocol.sessions`) -------------------------
+
+
+@define
+class OpenSession:
+    """Ask for a new session: a number under which requests are carried out once."""
+
+
 # -- replies --------------------------------------------------------------------------------------
 
 
@@ -179,11 +198,19 @@ class FreeStatistics:
 
 
 @define
+class SessionOpened:
+    """The number of the new session, never given before."""
+
+    session: int
+
+
+@define
 class Refused:
     """The request could not be served and changed nothing.
 
     `reason` is "wrong-node" (not in this machine's charge), "overlap" (an area, or free space, is there
-    already) or "bad-range" (no such range of addresses); `detail` says more, for people.
+    already) or "bad-range" (no such range of addresses); a session refuses with "unknown-session", "late" or
+    "window" (`protocol.sessions`). `detail` says more, for people.
     """
 
     reason: str
@@ -191,8 +218,8 @@ class Refused:
 
 
 NodeRequest: TypeAlias = Find | FindUnlink | Insert | InsertBatch | Unlink | FindExceed | ListAreas | GetStatistics
-FreeSpaceRequest: TypeAlias = Allocate | Release | GetFreeStatistics
-Request: TypeAlias = NodeRequest | FreeSpaceRequest
+FreeSpaceRequest: TypeAlias = Allocate | Release | GetFreeStatistics | ListFree
+Request: TypeAlias = NodeRequest | FreeSpaceRequest | OpenSession
 Reply: TypeAlias = (
     Found
     | NotFound
@@ -203,6 +230,10 @@ Reply: TypeAlias = (
     | Allocated
     | Released
     | FreeStatistics
+    | SessionOpened
     | Refused
 )
 Message: TypeAlias = Request | Reply
+REQUESTS: Final = get_args(Request)
+REPLIES: Final = get_args(Reply)
+"""The kinds of requests and of replies, for `isinstance`."""

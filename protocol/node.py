@@ -6,7 +6,7 @@ Mirrors `struct vmap_node` of mm/vmalloc.c since v6.9, as far as `busy`: one req
 members that disagree about the layout find out at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeAlias, assert_never
 
@@ -16,6 +16,7 @@ from protocol.area import VmapArea, ZoneLayout
 from protocol.busy_tree import BusyTree
 from protocol.errors import AreaOverlap, BadRange, VmapsimError
 from protocol.messages import (
+    LIST_MOST,
     Areas,
     Find,
     FindExceed,
@@ -31,6 +32,7 @@ from protocol.messages import (
     NotFound,
     Refused,
     Reply,
+    Request,
     Unlink,
     Unlinked,
 )
@@ -39,8 +41,8 @@ from protocol.work import Work
 NOT_FOUND = NotFound()
 INSERTED_ONE = Inserted(1)
 
-LIST_MOST = 32_768
-"""Most areas in one listing, whatever the request allows: its reply fits a frame."""
+REBUILD_AREAS = 4096
+"""Areas in one of the requests of `NodeMachine.rebuild`."""
 
 Served: TypeAlias = tuple[Reply, Work]
 
@@ -180,6 +182,13 @@ class NodeMachine:
         more = len(listed) > limit
         work = self._work(node.tree.depth, max(1, len(listed) - more))
         return Areas(listed[:limit], more), work
+
+    def rebuild(self) -> Iterator[Request]:
+        """Give the requests that make the trees of a fresh machine equal to these; O(n)."""
+        for node in self._nodes.values():
+            areas = iter(node.tree)
+            while chunk := tuple(islice(areas, REBUILD_AREAS)):
+                yield InsertBatch(chunk)
 
     def _work(self, depth: int, moved: int) -> Work:
         return self._works[depth] if moved == 1 else Work(self.lock, depth, moved)

@@ -9,9 +9,11 @@ from protocol.free_machine import LOCK, SPACE, FreeSpaceMachine
 from protocol.messages import (
     Allocate,
     Allocated,
+    Areas,
     FreeSpaceRequest,
     FreeStatistics,
     GetFreeStatistics,
+    ListFree,
     NotFound,
     Refused,
     Release,
@@ -132,15 +134,19 @@ def test_work_counts_the_ranges_at_the_start_of_service() -> None:
         Allocate(PAGE_SIZE, 2 * PAGE_SIZE, *window),
         Release(VmapArea(VMALLOC_START, VMALLOC_START + PAGE_SIZE)),
         GetFreeStatistics(),
+        ListFree(0, 10),
     ]
     replies = [machine.handle(request) for request in requests]
-    assert [counts(work) for _, work in replies] == [("free", visited, 1) for visited in (1, 2, 2, 3, 2)]
+    assert [counts(work) for _, work in replies] == [("free", visited, 1) for visited in (1, 2, 2, 3, 2)] + [
+        ("free", 2, 3)
+    ]
     assert [type(reply) for reply, _ in replies] == [
         Allocated,
         Allocated,
         Allocated,
         Released,
         FreeStatistics,
+        Areas,
     ]
     assert {type(request) for request in requests} == set(get_args(FreeSpaceRequest))
 
