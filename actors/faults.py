@@ -39,6 +39,10 @@ class Faults(Protocol):
         """Give all crashes in the order of time; there may be no end to them."""
         ...
 
+    def crashed(self, address: Address) -> None:
+        """Note that an actor has crashed; of one that is down already, a crash is none."""
+        ...
+
 
 class Carrier:
     """Carries messages on the wall clock, the way a plan of faults says."""

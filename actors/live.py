@@ -138,7 +138,8 @@ class LiveWorld:
         """Let actors crash when it is time."""
         for crash in self._faults.crashes() if self._faults else ():
             await trio.sleep((crash.at_ns - self.now_ns) / 1e9 if crash.at_ns > self.now_ns else 0)
-            if crash.address in self._crashing:
+            if self._faults is not None and crash.address in self._crashing:
+                self._faults.crashed(crash.address)
                 self._crashing[crash.address](crash.down_ns)
 
     def signal(self) -> Signal:
@@ -230,7 +231,7 @@ class _Driver:
         return [replies[index] for index in range(first, self._calls)]
 
     async def _attempt(self, attempts: Attempts) -> list[Outcome]:
-        """Send requests over ways on which messages get lost, and wait for the replies for as long as they may take."""
+        """Send requests over ways on which messages get lost, and wait for the replies as long as they may take."""
         world, cpu = self._world, self._port.cpu
         first = self._calls
         self._calls += len(attempts.asked)

@@ -142,7 +142,7 @@ class Port:
         )
         self.probes = self.queue_ns = self.service_ns = 0
 
-    def fail(
+    def give_up(
         self,
         operation: str,
         begin_ns: int,

@@ -12,8 +12,8 @@ addr=0xffffc90000000000)` is 17 bytes:
     cf ffffc90000000000     addr
 
 A field is an unsigned 64-bit int, a bool, a UTF-8 string, an area `[va_start, va_end]`, an array of areas
-or, in an envelope, a message, as the class declares; no message needs code of its own here. The encoder writes the shortest
-msgpack form of each value, the decoder takes any form.
+or, in an envelope, a message, as the class declares; no message needs code of its own here. The encoder writes the
+shortest msgpack form of each value, the decoder takes any form.
 
 Whoever sends the bytes is not trusted. Decoding fails with a `ProtocolError` and with nothing else, and
 holds memory in proportion to the bytes received, never to the counts announced in them. So msgpack is
@@ -363,9 +363,8 @@ def _read_shaped(unpacker: Unpacker, shapes: dict[int, _Shape]) -> Any:
         for wire, where, _ in shape.fields:
             values.append(_read(wire, where, unpacker))
     except UnknownKind as error:
-        error.ask_id = (
-            values[0] if values else 0
-        )  # only envelopes hold messages, and they begin with an id or a session
+        # Only envelopes hold messages, and the first field of an envelope is the id, if it has one.
+        error.ask_id = values[0] if values else 0
         raise
     return shape.cls(*values)
 

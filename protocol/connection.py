@@ -8,15 +8,15 @@
       │ Ping ───────────▶    ◀──────  Pong  │   either side, when it has heard nothing
       │ Goodbye ────────▶                   │   the last frame of its sender
 
-A shell feeds what its socket receives to `receive` and acts on the events, sends what `take_output` gives, and calls
-`tick` now and then with the time. Everything that is said between two calls of `take_output` leaves as one
+A shell feeds what its socket receives to `receive` and acts on the events, sends what `take_output` gives, and
+calls `tick` now and then with the time. Everything that is said between two calls of `take_output` leaves as one
 piece: frames are small, and there are many.
 
-What a peer sends is of three kinds. Frames that a later version may have meant something by (an unknown kind or wire
-version) are answered with `Failed`, and the connection goes on. Frames that nobody means (garbage, an `Ask`
-before the hello, an id used twice) raise ProtocolError: the connection is over, its last output says
-why. All else is an event. Output is bounded by what is in flight: a server that holds `Limits.output` unsent bytes, or
-as many asks as it allows, is not `hungry`, and its shell does not read.
+What a peer sends is of three kinds. Frames that a later version may have meant something by (an unknown kind or
+wire version) are answered with `Failed`, and the connection goes on. Frames that nobody means (garbage, an `Ask`
+before the hello, an id used twice) raise ProtocolError: the connection is over, its last output says why. All else
+is an event. Output is bounded by what is in flight: a server that holds `Limits.output` unsent bytes, or as many
+asks as it allows, is not `hungry`, and its shell does not read.
 """
 
 from collections.abc import Callable

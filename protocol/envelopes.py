@@ -4,7 +4,8 @@ A connection begins with `Hello` and `Welcome`; after that the client sends `Ask
 welcome allows, and each is answered by one `Answer` or `Failed` with its id, in any order. Both sides may `Ping`
 at any time and must `Pong`. `Goodbye` is the last frame of whoever sends it.
 
-`Journaled`, `Kept` and `Rebuilt` are never sent: they are what an actor's journal on disk holds, in the same format.
+`Journaled`, `Kept` and `Rebuilt` are never sent: they are what an actor's journal on disk holds, in the same
+format.
 """
 
 from typing import TypeAlias
@@ -85,7 +86,7 @@ class Failed:
 
 @define
 class Ping:
-    """Ask for a `Pong` with the same number: is anybody there?"""
+    """Ask for a `Pong` with the same number, to hear that somebody is there."""
 
     number: int
 

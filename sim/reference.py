@@ -6,14 +6,15 @@ A test holds docs/reference/ to what this gives.
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from attrs import NOTHING, Attribute, fields, has
 
 from sim.catalogue import CATALOGUES
 from sim.results import write_files
 from sim.scenario.kernels import KERNELS
-from sim.scenario.model import Allowed, Scenario
+from sim.scenario.model import Scenario
+from sim.scenario.values import Allowed
 
 SCENARIO_HEAD = """# Scenario
 
@@ -74,16 +75,19 @@ PAGES = {"scenario.md": scenario_page, "kernels.md": kernels_page, "catalogue.md
 """The generated pages, by file name."""
 
 
-def _table(name: str, table: type) -> list[str]:
-    """Describe a table and those within it."""
+def _table(name: str, table: type, *, many: bool = False) -> list[str]:
+    """Describe a table, of which there may be `many`, and those within it."""
     lines, inner = [], []
     for attribute in fields(table):
         kind = attribute.type
         if isinstance(kind, type) and has(kind):
             inner += _table(f"{name}.{attribute.name}".lstrip("."), kind)
+        elif get_origin(kind) is list and has(get_args(kind)[0]):
+            inner += _table(f"{name}.{attribute.name}", get_args(kind)[0], many=True)
         else:
             lines.append(f"| `{attribute.name}` | {_kind(kind)} | `{_default(attribute)}` | {_words(attribute)} |")
-    heading = [f"## `[{name}]`\n", _prose(table), ""] if name else []
+    title = f"[[{name}]]" if many else f"[{name}]"
+    heading = [f"## `{title}`\n", _prose(table), ""] if name else []
     rows = ["| key | type | default | allowed |", "|---|---|---|---|", *lines, ""] if lines else []
     return [*heading, *rows, *inner]
 
@@ -95,6 +99,8 @@ def _prose(table: type) -> str:
 
 
 def _kind(kind: Any) -> str:
+    if kind == list[str]:
+        return "list of strings"
     return {"int": "integer", "float": "number", "bool": "true or false", "str": "string"}.get(
         getattr(kind, "__name__", ""), "list of integers"
     )

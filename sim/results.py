@@ -65,6 +65,15 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         ],
         "checks": {name: _check(verdict) for name, verdict in outcome.verdicts.items()},
     }
+    if recorder.failed:
+        results["failures"] = {
+            name: {"count": count, "first": recorder.failures[name][0].reason}
+            for name, count in sorted(recorder.failed.items())
+        }
+    if outcome.faults:
+        results["faults"] = outcome.faults
+    if outcome.cluster:
+        results["cluster"] = outcome.cluster
     if outcome.batches.sessions:
         results["batches"] = {
             "strategy": outcome.scenario.batch.strategy,

@@ -9,23 +9,28 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from actors.batch_inserter import BatchInserter
 from actors.client import FREE_SPACE, Client
 from actors.live import LiveWorld
+from actors.patience import patient
 from actors.router import Router
 from actors.system import Driver, Server, run_system
 from actors.world import Script, World
 from protocol import policies, strategies
 from protocol.area import ZoneLayout
 from protocol.free_machine import SPACE, FreeSpaceMachine
+from protocol.machine import Machine
 from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
+from protocol.sessions import SessionMachine
 from sim.checks import Evidence, Verdict, run_all
 from sim.costs import MessagePassing
+from sim.faults import FaultPlan, patience_of
 from sim.history import History
 from sim.metrics.recorder import Recorder
 from sim.scenario.model import Scenario
@@ -61,6 +66,10 @@ class Outcome:
     batches: BatchTotals
     verdicts: dict[str, Verdict]
     facts: dict[str, int]
+    faults: dict[str, int] = field(factory=dict)
+    """What went wrong, by kind; empty without `[faults]`."""
+    cluster: dict[str, Any] = field(factory=dict)
+    """What only processes have: commits, connections that broke."""
 
     @property
     def ok(self) -> bool:
@@ -81,7 +90,7 @@ def simulate(
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
     workload = plan(scenario, beside)
-    system = _System(scenario, workload)
+    system = _System(scenario, workload, engine)
     recorder = system.recorder
 
     def pause() -> None:
@@ -89,10 +98,11 @@ def simulate(
         progress(recorder.operations, workload.operations)
 
     observer = recorder.observer()
+    faults = system.faults
     world: VirtualWorld | LiveWorld = (
-        VirtualWorld(_costs(scenario), scenario.machine.cpus, observer, pause)
+        VirtualWorld(_costs(scenario), scenario.machine.cpus, observer, pause, faults)
         if engine == "virtual"
-        else LiveWorld(observer, pause)
+        else LiveWorld(observer, pause, faults)
     )
     wall_s, virtual_ns = 0.0, 0
 
@@ -121,6 +131,7 @@ def simulate(
         batches=system.batch_totals(),
         verdicts=verdicts,
         facts=workload.facts,
+        faults={} if faults is None else dict(sorted(faults.counts.items())),
     )
 
 
@@ -143,7 +154,7 @@ def _rare_collections() -> Iterator[None]:
 class _System:
     """The actors of one run and what they own."""
 
-    def __init__(self, scenario: Scenario, workload: Plan) -> None:
+    def __init__(self, scenario: Scenario, workload: Plan, engine: str) -> None:
         self.scenario = scenario
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
@@ -164,12 +175,15 @@ class _System:
         self.recorder.history.preload(workload.preload)
         for area in workload.preload:
             self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
+        addresses = [*self.machines, *([FREE_SPACE] if workload.uses_free_space else [])]
+        self.faults = FaultPlan(scenario.faults, scenario.seed, addresses) if scenario.faults.any else None
+        self._patience = patience_of(scenario.faults, engine)
 
     async def run(self, world: World, conduct: Callable[[], Awaitable[None]]) -> None:
         """Run all actors in `world` until the scripts are over; `conduct` lets its time pass."""
-        servers = [Server(address, machine) for address, machine in self.machines.items()]
+        servers = [self._server(address, machine) for address, machine in self.machines.items()]
         if self.workload.uses_free_space:
-            servers.append(Server(FREE_SPACE, self.free_space))
+            servers.append(self._server(FREE_SPACE, self.free_space))
         await run_system(world, servers, self._drivers(self.workload.scripts(world)), conduct)
 
     def judge(self) -> dict[str, Verdict]:
@@ -216,7 +230,15 @@ class _System:
         return [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
 
     def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
-        return lambda port: script(Client(port, self.router, inserter))
+        if self.faults is None:
+            return lambda port: script(Client(port, self.router, inserter))
+        return patient(lambda port: script(Client(port, self.router, inserter, forgiving=True)), self._patience)
+
+    def _server(self, address: str, machine: Machine) -> Server:
+        """Put a machine behind sessions where messages can arrive twice."""
+        if self.faults is None:
+            return Server(address, machine)
+        return Server(address, SessionMachine(machine, address, once=self.scenario.faults.once))
 
 
 def _costs(scenario: Scenario) -> MessagePassing:

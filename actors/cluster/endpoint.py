@@ -170,7 +170,7 @@ def _bind_unix(path: str) -> trio.socket.SocketType:
 def _remove_stale(path: str) -> None:
     """Remove a socket that nobody listens at any more, and nothing else."""
     try:
-        mode = os.stat(path).st_mode
+        mode = Path(path).stat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):

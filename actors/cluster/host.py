@@ -1,9 +1,9 @@
 """Actors in a process: each owns a machine, takes its inbox a batch at a time, and answers what is on disk.
 
 A batch is all that waits in the inbox. Its requests are served one after the other; when they have changed
-something, the changes are committed as one, in a worker thread, and only then is any of them answered, lookups too: they
-may have seen what was not on disk yet. What arrives meanwhile is the next batch (group commit): the slower the disk,
-the larger the batches.
+something, the changes are committed as one, in a worker thread, and only then is any of them answered, lookups too:
+they may have seen what was not on disk yet. What arrives meanwhile is the next batch (group commit): the slower the
+disk, the larger the batches.
 
 When the disk refuses a commit, the machine is made again from the journal, as if the batch had never been, and
 its requests are told "storage". Until the next attempt, after a pause, changes are refused at once.

@@ -1,8 +1,8 @@
 """The server: accepts connections and passes what they ask to the actors of its host.
 
 Two tasks a connection: one reads and hands requests over, one writes whatever answers there are, in one piece.
-Neither waits for another connection's; an actor never waits for any. A connection that does not read its answers, or has
-as many requests in flight as it may, is not read from until that changes.
+Neither waits for another connection's; an actor never waits for any. A connection that does not read its answers,
+or has as many requests in flight as it may, is not read from until that changes.
 """
 
 import ssl

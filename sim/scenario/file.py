@@ -11,17 +11,20 @@ from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import cattrs
 from attrs import evolve, fields, frozen, has
+from cattrs.cols import list_structure_factory
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 from cattrs.gen import make_dict_structure_fn
 
 from sim.errors import BadInput
+from sim.scenario.faults import fits, patterns
 from sim.scenario.kernels import KERNELS
-from sim.scenario.model import Impossible, Scenario
+from sim.scenario.model import Scenario
 from sim.scenario.settings import Table, leaves, put, read_settings, shown
+from sim.scenario.values import Impossible
 
 RESULT_FILES = ("log.jsonl", "results.json")
 """What a run writes into its folder, in this order; no variant can have such a name."""
@@ -80,9 +83,20 @@ def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozens
         scenario = evolve(scenario, space=evolve(scenario.space, nodes=kernel.nodes))
     if "policy" not in table.get("lookup", {}):
         scenario = evolve(scenario, lookup=evolve(scenario.lookup, policy=kernel.policy))
+    _refuse_unknown_actors(scenario, where)
     if scenario.workload.kind == "trace" and not scenario.workload.file:
         raise BadInput(f"{where}: workload.file", "nothing", "a trace's file name, for workload.kind trace")
     return scenario
+
+
+def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:
+    """Refuse patterns in `[faults]` that no actor of this scenario can fit."""
+    nodes, cpus = scenario.space.nodes, scenario.machine.cpus
+    actors = [f"node/{node_id}" for node_id in range(nodes)] + [f"cpu/{cpu}" for cpu in range(cpus)]
+    for key, pattern in patterns(scenario.faults):
+        if not any(fits(pattern, actor) for actor in (*actors, "nodes", "free")):
+            known = f"actors of the scenario: node/0-{nodes - 1}, cpu/0-{cpus - 1}, nodes, free"
+            raise BadInput(f"{where}: faults.{key}", shown(pattern), known)
 
 
 def unstructure(scenario: Scenario) -> Table:
@@ -197,6 +211,28 @@ def _make_converter() -> cattrs.Converter:
         return structure_list(value, kind)
 
     converter.register_structure_hook_func(lambda kind: kind == list[int], integers)
+
+    def strings(value: object, _kind: Any) -> object:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise _IllTyped(value, "a list of strings")
+        return value
+
+    converter.register_structure_hook_func(lambda kind: kind == list[str], strings)
+
+    def is_list_of_tables(kind: Any) -> bool:
+        return get_origin(kind) is list and has(get_args(kind)[0])
+
+    def tables(kind: Any) -> Any:
+        structure_tables = list_structure_factory(kind, converter)
+
+        def hook(value: object, kind: object) -> object:
+            if not isinstance(value, list):
+                raise _IllTyped(value, "a list of tables")
+            return structure_tables(value, kind)
+
+        return hook
+
+    converter.register_structure_hook_factory(is_list_of_tables, tables)
     return converter
 
 

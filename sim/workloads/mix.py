@@ -14,6 +14,7 @@ from typing import TypeAlias
 from attrs import define, field
 
 from actors.client import Client
+from actors.errors import NoAnswer, NotServed, RequestRefused
 from actors.world import World
 from protocol.area import VMALLOC_END, VMALLOC_START, VmapArea
 from sim.chance import stream
@@ -150,18 +151,23 @@ def _spans_zones(area: VmapArea, zone_size: int) -> bool:
 async def _run(client: Client, *, scenario: Scenario, operations: "Operations") -> None:
     """Carry out what has been drawn."""
     think_ns = scenario.workload.think_ns
+    port = client.port
     for drawn in operations:
         for name, addr, areas in drawn:
             if think_ns:
                 await client.sleep(think_ns)
-            if name == "insert":
-                await client.insert(areas[0])
-            elif name == "unlink":
-                await client.unlink(addr)
-            elif name == "insert_batch":
-                await client.insert_batch(areas)
-            else:
-                await client.find(addr, name)
+            begin_ns = port.now_ns
+            try:
+                if name == "insert":
+                    await client.insert(areas[0])
+                elif name == "unlink":
+                    await client.unlink(addr)
+                elif name == "insert_batch":
+                    await client.insert_batch(areas)
+                else:
+                    await client.find(addr, name)
+            except (NoAnswer, NotServed, RequestRefused) as error:
+                client.give_up(name, begin_ns, areas[0].va_start if areas else addr, areas, error)
 
 
 Operation: TypeAlias = tuple[str, int, tuple[VmapArea, ...]]
