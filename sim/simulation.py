@@ -6,7 +6,7 @@ here.
 
 import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from actors.live import LiveWorld
 from actors.patience import patient
 from actors.router import Router
 from actors.system import Driver, Server, run_system
-from actors.world import Script, World
+from actors.world import Driving, Script, World
 from protocol import policies, strategies
-from protocol.area import ZoneLayout
+from protocol.area import VmapArea, ZoneLayout
 from protocol.free_machine import SPACE, FreeSpaceMachine
 from protocol.machine import Machine
 from protocol.messages import NodeStatistics
@@ -90,7 +90,7 @@ def simulate(
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
     workload = plan(scenario, beside)
-    system = _System(scenario, workload, engine)
+    system = System(scenario, workload, engine)
     recorder = system.recorder
 
     def pause() -> None:
@@ -112,7 +112,7 @@ def simulate(
         await world.conduct()
         wall_s, virtual_ns = time.perf_counter() - began_s, world.now_ns
 
-    with _rare_collections():
+    with rare_collections():
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
         recorder.fold()
@@ -136,7 +136,7 @@ def simulate(
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
     """Look for garbage cycles rarely: operations that wait to be folded look like growth, and are not.
 
     At CPython's default of 700 new objects the collector takes a seventh of a run's time.
@@ -151,7 +151,7 @@ def _rare_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-class _System:
+class System:
     """The actors of one run and what they own."""
 
     def __init__(self, scenario: Scenario, workload: Plan, engine: str) -> None:
@@ -173,10 +173,11 @@ class _System:
         for machine in self.machines.values():
             self.recorder.lock(machine.lock)
         self.recorder.history.preload(workload.preload)
-        for area in workload.preload:
+        for area in workload.preload if engine != "cluster" else ():
             self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
         addresses = [*self.machines, *([FREE_SPACE] if workload.uses_free_space else [])]
         self.faults = FaultPlan(scenario.faults, scenario.seed, addresses) if scenario.faults.any else None
+        self._engine = engine
         self._patience = patience_of(scenario.faults, engine)
 
     async def run(self, world: World, conduct: Callable[[], Awaitable[None]]) -> None:
@@ -184,21 +185,26 @@ class _System:
         servers = [self._server(address, machine) for address, machine in self.machines.items()]
         if self.workload.uses_free_space:
             servers.append(self._server(FREE_SPACE, self.free_space))
-        await run_system(world, servers, self._drivers(self.workload.scripts(world)), conduct)
+        await run_system(world, servers, self.drivers(world), conduct)
 
-    def judge(self) -> dict[str, Verdict]:
-        """Run the checks on what the run has left."""
+    def judge(
+        self, nodes: dict[int, list[VmapArea]] | None = None, free: list[VmapArea] | None = None
+    ) -> dict[str, Verdict]:
+        """Run the checks on what the run has left: in its own machines, or in `nodes` and `free` elsewhere."""
+        if nodes is None:
+            nodes = {
+                node_id: list(machine.areas(node_id))
+                for machine in self.machines.values()
+                for node_id in machine.node_ids
+            }
+            free = list(self.free_space.space) if self.workload.uses_free_space else None
         history = self.recorder.history
         history.finish()
         return run_all(
             Evidence(
                 layout=self.layout,
-                nodes={
-                    node_id: list(machine.areas(node_id))
-                    for machine in self.machines.values()
-                    for node_id in machine.node_ids
-                },
-                free=list(self.free_space.space) if self.workload.uses_free_space else None,
+                nodes=nodes,
+                free=free,
                 space=SPACE,
                 history=history,
             )
@@ -226,10 +232,14 @@ class _System:
     def _address(self, node_id: int) -> str:
         return "nodes" if strategies.needs_one_lock(self.strategy) else f"node/{node_id}"
 
-    def _drivers(self, scripts: Mapping[int, ClientScript]) -> Sequence[Driver]:
+    def drivers(self, world: Driving) -> Sequence[Driver]:
+        """Make the clients, for `world`."""
+        scripts = self.workload.scripts(world)
         return [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
 
     def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
+        if self._engine == "cluster":  # its world makes all scripts patient
+            return lambda port: script(Client(port, self.router, inserter, forgiving=True))
         if self.faults is None:
             return lambda port: script(Client(port, self.router, inserter))
         return patient(lambda port: script(Client(port, self.router, inserter, forgiving=True)), self._patience)

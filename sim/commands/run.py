@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario
+    from sim.simulation import Outcome, Progress
+
+    Runner = Callable[[Scenario, Path, Path, Progress], Outcome]
+    """Runs a scenario: told where its files are, where its results will be, and whom to tell how far it is."""
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
 """What `run` runs when it is given nothing."""
@@ -46,12 +50,32 @@ def command(
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
+
+    def run(chosen: "Scenario", beside: Path, _folder: Path, progress: "Progress") -> "Outcome":
+        from sim.simulation import simulate
+
+        return simulate(chosen, beside, engine=engine, progress=progress)
+
+    return run_file(session, scenario or QUICKSTART, settings, seed, out, engine, quiet=quiet, run=run)
+
+
+def run_file(
+    session: Session,
+    path: Path,
+    settings: "Sequence[str]",
+    seed: int | None,
+    out: Path | None,
+    engine: str,
+    *,
+    quiet: bool,
+    run: "Runner",
+) -> int:
+    """Have a scenario and its variants run by `run`, leave their results, and show them; gives the exit code."""
     from sim.scenario import load_scenarios
 
-    path = scenario or QUICKSTART
     file = load_scenarios(path, settings, seed)
     session.out = out or _default_out(path)
-    return _run_all(file, session, engine, session.console(quiet=quiet))
+    return _run_all(file, session, engine, session.console(quiet=quiet), run)
 
 
 def _default_out(path: Path) -> Path:
@@ -62,7 +86,7 @@ def _default_out(path: Path) -> Path:
     return Path("out") / path.stem
 
 
-def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Console") -> int:
+def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Console", run: "Runner") -> int:
     """Run a scenario or its variants, write their results, and show them."""
     from sim.results import prepared
     from sim.summary import show_run, show_variants
@@ -73,7 +97,7 @@ def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Cons
     with prepared(folders):
         for (name, scenario), folder in zip(named, folders, strict=True):
             with progress(name or file.path.stem, console.quiet) as told:
-                results[name] = _run_one(scenario, file.path.parent, folder, engine, told)
+                results[name] = _write(run(scenario, file.path.parent, folder, told), folder)
             session.finished.append(name or file.path.stem)
     where = printable(f"results in {session.out}/")
     title = printable(_title(file.path.name, [scenario for _name, scenario in named], engine))
@@ -86,14 +110,10 @@ def _run_all(file: "ScenarioFile", session: Session, engine: str, console: "Cons
     return 0 if held else CHECK_FAILED
 
 
-def _run_one(
-    scenario: "Scenario", beside: Path, folder: Path, engine: str, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+def _write(outcome: "Outcome", folder: Path) -> dict[str, Any]:
     from sim.log import log_of
     from sim.results import results_of, to_json, write_files
-    from sim.simulation import simulate
 
-    outcome = simulate(scenario, beside, engine=engine, progress=progress)
     results = results_of(outcome)
     write_files(folder, {"log.jsonl": log_of(outcome), "results.json": to_json(results)})
     return results

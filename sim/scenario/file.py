@@ -11,7 +11,7 @@ from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
 from attrs import evolve, fields, frozen, has
@@ -25,6 +25,8 @@ from sim.scenario.kernels import KERNELS
 from sim.scenario.model import Scenario
 from sim.scenario.settings import Table, leaves, put, read_settings, shown
 from sim.scenario.values import Impossible
+
+T = TypeVar("T")
 
 RESULT_FILES = ("log.jsonl", "results.json")
 """What a run writes into its folder, in this order; no variant can have such a name."""
@@ -53,7 +55,7 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
 
     Raises `BadInput`.
     """
-    table = _read_toml(path)
+    table = read_toml(path)
     variant_tables = table.pop("variant", [])
     changes = read_settings(settings)
     if seed is not None:
@@ -99,13 +101,22 @@ def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:
             raise BadInput(f"{where}: faults.{key}", shown(pattern), known)
 
 
+def structure_as(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    """Make a frozen class of a table, as scenarios are made. Raises `BadInput`, naming the key after `where`."""
+    try:
+        return _CONVERTER.structure(table, kind)
+    except (ClassValidationError, Impossible) as error:
+        raise _bad_input(where, frozenset(), error) from None
+
+
 def unstructure(scenario: Scenario) -> Table:
     """Give the scenario as plain tables, every key resolved."""
     table: Table = _CONVERTER.unstructure(scenario)
     return table
 
 
-def _read_toml(path: Path) -> Table:
+def read_toml(path: Path) -> Table:
+    """Read a TOML file. Raises `BadInput`."""
     try:
         if not S_ISREG(path.stat().st_mode):
             raise BadInput(str(path), "no regular file", "a readable TOML file")

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from attrs import field, frozen
 
 from actors.client import Client
-from actors.world import World
+from actors.world import Driving
 from protocol import registry
 from protocol.area import VmapArea
 from sim.scenario.model import Scenario
@@ -32,7 +32,7 @@ class Plan:
     """About how many operations the scripts will complete, for progress."""
     uses_free_space: bool
     """Whether ranges come from the free space and go back there."""
-    scripts: Callable[[World], Mapping[int, ClientScript]]
+    scripts: Callable[[Driving], Mapping[int, ClientScript]]
     """Makes the script of each CPU, in the world it will run in."""
     facts: dict[str, int] = field(factory=dict)
     """What is worth knowing about the workload's source, for the log."""

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from actors.client import Client
 from actors.errors import NoAnswer, NotServed, RequestRefused
-from actors.world import World
+from actors.world import Driving
 from protocol.area import VMALLOC_END, VMALLOC_START, VmapArea
 from sim.chance import stream
 from sim.errors import BadInput
@@ -46,7 +46,7 @@ def mix(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of
         for cpu, own in enumerate(holdings)
     ]
 
-    def scripts(_world: World) -> Mapping[int, ClientScript]:
+    def scripts(_world: Driving) -> Mapping[int, ClientScript]:
         return {cpu: partial(_run, scenario=scenario, operations=operations[cpu]) for cpu in range(cpus)}
 
     return Plan(
