@@ -69,6 +69,8 @@ class Delivery:
     arrived_ns: int
     timeout_ns: int
     asker: Asker
+    behind: bool = False
+    """Whether others were still to be served when it arrived: who was alone did not wait for the lock."""
     _told: bool = False
 
     def answer(self, served: "Served") -> None:
@@ -118,6 +120,7 @@ class Actor:
         self._arrival = trio.Event()
         self._room = trio.Event()
         self._serving = False
+        self._busy = False
         self._journal: list[Journaled] = []
         self._store: Store | None = None
         self._machine = self._new_machine()
@@ -135,6 +138,7 @@ class Actor:
         elif not self._serving:
             delivery.fail("restarting", f"{self.address} is not up")
         else:
+            delivery.behind = self._busy or bool(self._inbox)
             self._inbox.append(delivery)
             self._arrival.set()
 
@@ -164,8 +168,10 @@ class Actor:
             self._serving = True
             ready()
             while True:
+                self._busy = True
                 while self._inbox:
                     await self._serve_batch()
+                self._busy = False
                 self._arrival = trio.Event()
                 await self._arrival.wait()
         finally:
@@ -229,7 +235,7 @@ class Actor:
             reply, work = self._machine.handle(numbered)
         except Exception as error:
             raise ActorFailed(self.address, numbered.request, error) from error
-        return queue_ns, time.perf_counter_ns() - start_ns, work.lock, reply
+        return queue_ns if delivery.behind else 0, time.perf_counter_ns() - start_ns, work.lock, reply
 
     async def _commit(self) -> None:
         """Have what the batch changed on disk."""
