@@ -63,12 +63,20 @@ async def _obey(
 class Gathering:
     """Outcomes of several attempts, as they come in; the last is the critical path."""
 
-    def __init__(self, attempts: int) -> None:
+    __slots__ = ("_gathered", "_missing", "outcomes", "queue_ns", "service_ns")
+
+    def __init__(self, attempts: int, gathered: "Callable[[Gathering], None]") -> None:
+        """Gather so many outcomes; `gathered` is told once, when all are there or their time is over."""
         self.outcomes: list[Outcome] = [None] * attempts
         self.queue_ns = 0
         self.service_ns = 0
         self._missing = set(range(attempts))
-        self._all = trio.Event()
+        self._gathered = gathered
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is waited for any more."""
+        return not self._missing
 
     def settle(self, index: int, outcome: Outcome, queue_ns: int = 0, service_ns: int = 0) -> None:
         """Take what became of an attempt; of several copies of an answer, the first."""
@@ -77,14 +85,10 @@ class Gathering:
             self.outcomes[index] = outcome
             self.queue_ns, self.service_ns = queue_ns, service_ns
             if not self._missing:
-                self._all.set()
+                self._gathered(self)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all are settled."""
-        return not self._missing
-
-    async def wait(self) -> None:
-        """Wait until all are settled."""
+    def expire(self) -> None:
+        """Wait no more: what is missing has no outcome."""
         if self._missing:
-            await self._all.wait()
+            self._missing.clear()
+            self._gathered(self)

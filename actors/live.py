@@ -238,7 +238,7 @@ class _Driver:
         for index, (to, numbered) in enumerate(attempts.asked, start=first):
             envelope = Envelope(numbered, cpu, world.now_ns, index, False, self._answer_to)
             world.carrier.carry(f"cpu/{cpu}", to, partial(world.send_or_lose, to, envelope))
-        gathering = Gathering(len(attempts.asked))
+        gathering = Gathering(len(attempts.asked), lambda _gathering: None)
         with trio.move_on_after(attempts.timeout_ns / 1e9):
             while not gathering.is_whole:
                 index, queue_ns, service_ns, reply = await self._answers.receive()

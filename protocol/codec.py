@@ -158,6 +158,11 @@ def _read_length(unpacker: Unpacker) -> int:
     return int.from_bytes(_take(unpacker, 2 if marker == 0xDC else 4), "big")
 
 
+def _read_int(unpacker: Unpacker) -> int:
+    value = unpacker.unpack()
+    return value if type(value) is int and 0 <= value <= ULONG_MAX else _unfit(value)
+
+
 def _read_area(unpacker: Unpacker) -> VmapArea:
     length = _read_length(unpacker)
     if length != 2:
@@ -196,29 +201,21 @@ class _WireType:
     read: Callable[[Unpacker], Any]
 
 
-def _scalar(expected: str, check: Callable[[object], object]) -> _WireType:
-    return _WireType(expected, check, lambda unpacker: check(unpacker.unpack()))
+def _scalar(expected: str, check: Callable[[object], object], read: Callable[[Unpacker], object]) -> _WireType:
+    return _WireType(expected, check, read)
 
 
-_INT: Final = _scalar("an int in 0..2**64-1", _int)
+_INT: Final = _scalar("an int in 0..2**64-1", _int, _read_int)
 _ARRAY: Final = _WireType("an array [kind, field, ...]", list, _read_field_count)
 _AREA: Final = "[va_start, va_end] with 0 <= va_start < va_end < 2**64"
 _WIRE_TYPES: Final[dict[object, _WireType]] = {
     int: _INT,
-    bool: _scalar("a bool", _bool),
-    str: _scalar("a UTF-8 string", _str),
+    bool: _scalar("a bool", _bool, lambda unpacker: _bool(unpacker.unpack())),
+    str: _scalar("a UTF-8 string", _str, lambda unpacker: _str(unpacker.unpack())),
     VmapArea: _WireType(f"an area {_AREA}", _write_area, _read_area),
     tuple[VmapArea, ...]: _WireType(f"areas, each {_AREA}", _write_areas, _read_areas),
     Message: _WireType("a message", _write_message, _read_message),
 }
-
-
-def _write(wire: _WireType, where: str, value: object) -> object:
-    """Give `value` as `packb` takes it; `where` names it in the error."""
-    try:
-        return wire.write(value)
-    except _Unfit as error:
-        raise ProtocolError(f"{where}: found {error}, expected {wire.expected}") from error
 
 
 def _read(wire: _WireType, where: str, unpacker: Unpacker) -> Any:
@@ -249,12 +246,16 @@ class _Shape:
     kind: int
     cls: type[Any]
     fields: tuple[tuple[_WireType, str, str], ...]
+    writers: tuple[tuple[Callable[[Any], object], str], ...]
+    readers: tuple[Callable[[Unpacker], Any], ...]
 
 
 def _shape(kind: int, cls: type[Any]) -> _Shape:
     types = get_type_hints(cls)
     names = (attribute.name for attribute in fields(cls))
-    return _Shape(kind, cls, tuple((_WIRE_TYPES[types[n]], f"{cls.__name__}.{n}", n) for n in names))
+    of_wire = tuple((_WIRE_TYPES[types[n]], f"{cls.__name__}.{n}", n) for n in names)
+    writers = tuple((wire.write, name) for wire, _where, name in of_wire)
+    return _Shape(kind, cls, of_wire, writers, tuple(wire.read for wire, _where, _name in of_wire))
 
 
 _SHAPE_OF_KIND: Final = {kind: _shape(kind, cls) for kind, cls in KINDS.items()}
@@ -293,7 +294,14 @@ def _encode(value: object, shapes: dict[type, _Shape]) -> bytes:
 
 def _values(shape: _Shape, value: object) -> list[object]:
     """Give a message or an envelope as the list that `packb` takes."""
-    return [shape.kind, *[_write(wire, where, getattr(value, field)) for wire, where, field in shape.fields]]
+    written: list[object] = [shape.kind]
+    try:
+        for write, field in shape.writers:
+            written.append(write(getattr(value, field)))
+    except _Unfit as error:
+        wire, where, _field = shape.fields[len(written) - 1]
+        raise ProtocolError(f"{where}: found {error}, expected {wire.expected}") from error
+    return written
 
 
 def decode(frame: bytes, *, max_frame: int = MAX_FRAME) -> Message:
@@ -360,12 +368,15 @@ def _read_shaped(unpacker: Unpacker, shapes: dict[int, _Shape]) -> Any:
         raise ProtocolError(f"{name}: found {found} fields, expected {expected}")
     values: list[Any] = []
     try:
-        for wire, where, _ in shape.fields:
-            values.append(_read(wire, where, unpacker))
+        for read in shape.readers:
+            values.append(read(unpacker))
     except UnknownKind as error:
         # Only envelopes hold messages, and the first field of an envelope is the id, if it has one.
         error.ask_id = values[0] if values else 0
         raise
+    except (ValueError, UnpackException) as error:
+        wire, where, _field = shape.fields[len(values)]
+        raise ProtocolError(f"{where}: found {_found(error)}, expected {wire.expected}") from error
     return shape.cls(*values)
 
 

@@ -5,7 +5,9 @@ whoever asked asks again. While there is no connection, who asks waits for one.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import trio
 
@@ -21,8 +23,21 @@ from protocol.sessions import Numbered
 RECONNECT = Backoff(first_ns=10_000_000, longest_ns=500_000_000)
 """How soon a broken connection is tried again."""
 
-Settle = Callable[[Answer | Failed | None], None]
-"""Told what becomes of an ask: the answer, word that there is none, nothing."""
+
+class Posted(Protocol):
+    """A request on its way over a link."""
+
+    to: Address
+    numbered: Numbered
+    timeout_ns: int
+
+    def is_wanted(self) -> bool:
+        """Tell whether anybody still waits for the reply."""
+        ...
+
+    def settle(self, answer: Answer | Failed | None) -> None:
+        """Take what became of it: the answer, word that there is none, nothing."""
+        ...
 
 
 class MemberRefused(VmapsimError):
@@ -51,10 +66,10 @@ class Link:
         self._limits = limits or Limits()
         self._connection: ClientConnection | None = None
         self._stream: trio.abc.Stream | None = None
-        self._asked: dict[int, Settle] = {}
+        self._asked: dict[int, Posted] = {}
+        self._waiting: deque[Posted] = deque()
         self._output = trio.Event()
-        self._room = trio.Event()
-        self._once_connected = False
+        self._output_set = False
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Keep a connection until cancelled; `ready` is called when there is the first one.
@@ -75,23 +90,24 @@ class Link:
 
         await supervise(attempt, RECONNECT, time.perf_counter_ns, lambda ns: trio.sleep(ns / 1e9), failed)
 
-    async def ask(self, to: Address, numbered: Numbered, timeout_ns: int, settle: Settle) -> None:
-        """Send a request as soon as there is a connection with room for it; `settle` is told what becomes of it."""
-        while self._connection is None or not self._connection.has_room:
-            self._room = trio.Event() if self._room.is_set() else self._room
-            await self._room.wait()
-        self._ask(self._connection, to, numbered, timeout_ns, settle)
+    def post(self, posted: Posted) -> None:
+        """Send a request now, or as soon as there is a connection with room for it, if it is still wanted then."""
+        if self._connection is not None and self._connection.has_room and not self._waiting:
+            self._send(self._connection, posted)
+        else:
+            self._waiting.append(posted)
 
-    def ask_nowait(self, to: Address, numbered: Numbered, timeout_ns: int, settle: Settle) -> None:
-        """Send a request if that is possible now; otherwise it is lost, and `settle` never called."""
-        if self._connection is not None and self._connection.has_room:
-            self._ask(self._connection, to, numbered, timeout_ns, settle)
+    def _send(self, connection: ClientConnection, posted: Posted) -> None:
+        self._asked[connection.ask(posted.to, posted.numbered, posted.timeout_ns)] = posted
+        if not self._output_set:
+            self._output_set = True
+            self._output.set()
 
-    def _ask(
-        self, connection: ClientConnection, to: Address, numbered: Numbered, timeout_ns: int, settle: Settle
-    ) -> None:
-        self._asked[connection.ask(to, numbered, timeout_ns)] = settle
-        self._output.set()
+    def _send_waiting(self, connection: ClientConnection) -> None:
+        while self._waiting and connection.has_room:
+            posted = self._waiting.popleft()
+            if posted.is_wanted():
+                self._send(connection, posted)
 
     # -- one connection -------------------------------------------------------------------------
 
@@ -99,7 +115,8 @@ class Link:
         stream = await connect(self.endpoint, self._certificates)
         connection = ClientConnection(self._hello, self._limits)
         self._output = trio.Event()
-        self._output.set()
+        self._output.set()  # there is a hello to send
+        self._output_set = True
         try:
             async with stream, trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, stream, connection)
@@ -108,9 +125,9 @@ class Link:
                 nursery.cancel_scope.cancel()
         finally:
             self._connection = None
-            for settle in self._asked.values():
-                settle(None)
-            self._asked.clear()
+            asked, self._asked = self._asked, {}
+            for posted in asked.values():
+                posted.settle(None)
 
     async def _read(self, stream: trio.abc.Stream, connection: ClientConnection, ready: Callable[[], None]) -> None:
         while True:
@@ -121,9 +138,9 @@ class Link:
                 return
             for event in events:
                 if isinstance(event, Answer | Failed):
-                    settle = self._asked.pop(event.id, None)
-                    if settle is not None:
-                        settle(event)
+                    posted = self._asked.pop(event.id, None)
+                    if posted is not None:
+                        posted.settle(event)
                 elif isinstance(event, Welcomed):
                     self._connection = connection
                     ready()
@@ -133,16 +150,16 @@ class Link:
                     return
                 else:
                     return
+            self._send_waiting(connection)
             if connection.unsent:
                 self._output.set()
-            if not self._room.is_set():
-                self._room.set()
 
     async def _write(self, stream: trio.abc.Stream, connection: ClientConnection) -> None:
         try:
             while True:
                 await self._output.wait()
                 self._output = trio.Event()
+                self._output_set = False
                 while data := connection.take_output():
                     await stream.send_all(data)
         except BROKEN:

@@ -133,8 +133,7 @@ class _Run:
     async def run(self) -> None:
         """Connect, preload, run the clients, and list what the nodes hold."""
         system = self._system
-        async with self._connected() as links:
-            desk = _Desk(links, self._patience)
+        async with self._connected() as links, _Desk.open(links, self._patience) as desk:
             before = await self._prepare(desk)
             observer = system.recorder.observer()
             world = ClusterWorld(links, self._patience, observer, self._pause, system.faults)
@@ -241,6 +240,16 @@ def _listing(node_id: int, start: int) -> Request:
 
 class _Desk:
     """Asks on the run's own behalf, without faults, patiently, one request after the other."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, links: Mapping[Address, Link], patience: Patience) -> "AsyncIterator[_Desk]":
+        """Have a desk while the body runs."""
+        desk = cls(links, patience)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(desk._world.keep_time)
+            yield desk
+            nursery.cancel_scope.cancel()
 
     def __init__(self, links: Mapping[Address, Link], patience: Patience) -> None:
         nobody = Observer(lambda _: None, lambda _: None, FifoLock)

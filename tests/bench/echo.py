@@ -1,7 +1,7 @@
 """The floor for the cluster: a bare msgpack echo over trio sockets, in processes of its own.
 
-`serve` answers every msgpack value with the value itself. `measure` has clients ask, one request at a time each, over
-a connection of their own: what any request and reply between trio processes costs, without a protocol.
+`serve` answers every msgpack value with the value itself. `measure` has clients ask, one request at a time each,
+over a connection of their own: what any request and reply between trio processes costs, without a protocol.
 """
 
 import sys
