@@ -63,7 +63,7 @@ class _Patient:
                 error = None
                 try:
                     if isinstance(command, tuple):
-                        answer = yield from self._call(*command)
+                        (answer,) = yield from self._call_all((command,))
                     elif isinstance(command, list):
                         answer = yield from self._call_all(command)
                     else:
@@ -72,9 +72,6 @@ class _Patient:
                     error = raised
         finally:
             script.close()
-
-    def _call(self, to: Address, request: Any) -> Generator[Command, Any, Reply]:
-        return (yield from self._call_all([(to, request)]))[0]
 
     def _call_all(self, calls: Sequence[Call]) -> Generator[Command, Any, list[Reply]]:
         """Ask until all replies are there; requests that are given up count as settled."""

@@ -19,13 +19,15 @@ Whoever sends the bytes is not trusted. Decoding fails with a `ProtocolError` an
 holds memory in proportion to the bytes received, never to the counts announced in them. So msgpack is
 asked for one scalar at a time, and array headers are read here: up to its version 1.1.2 it set memory
 aside for each announced array, 2.7 GB for 1 MiB of nested headers, and leaked the arrays it gave up on.
+A small frame is first tried in one go, on a version that does neither; only if that makes no message of it
+is it read again by the scalar, which says what was wrong.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Never, get_type_hints
 
 from attrs import fields, frozen
-from msgpack import OutOfData, Unpacker, UnpackException, packb
+from msgpack import OutOfData, Unpacker, UnpackException, packb, unpackb
 
 from protocol import envelopes as e
 from protocol import messages as m
@@ -46,6 +48,9 @@ MAX_FRAME: Final = 1 << 20
 An area takes 19 bytes at most, so 55,000 of them fit, far more than one hold of a lock should cover;
 and it is all the memory for unread bytes that one peer can claim.
 """
+
+SMALL: Final = 256
+"""Bytes of a payload that is tried in one go: nearly all but batches and listings."""
 
 KINDS: Final[dict[int, type[Message]]] = {
     1: m.Find,
@@ -192,29 +197,45 @@ def _read_message(unpacker: Unpacker) -> Message:
     return message
 
 
+def _made_area(value: Any) -> VmapArea:
+    if type(value) is not list or len(value) != 2:
+        _unfit(value)
+    return VmapArea(*_range(*value))
+
+
+def _made_areas(value: Any) -> tuple[VmapArea, ...]:
+    return tuple([_made_area(one) for one in value]) if type(value) is list else _unfit(value)
+
+
+def _made_message(value: Any) -> Message:
+    message: Message = _made(value, _SHAPE_OF_KIND)
+    return message
+
+
 @frozen
 class _WireType:
-    """A declared type: what error texts call it, its way to `packb`, its way from an Unpacker."""
+    """A declared type: what error texts call it, its ways to `packb`, from an Unpacker, and from what that made."""
 
     expected: str
     write: Callable[[Any], object]
     read: Callable[[Unpacker], Any]
+    make: Callable[[Any], Any]
 
 
 def _scalar(expected: str, check: Callable[[object], object], read: Callable[[Unpacker], object]) -> _WireType:
-    return _WireType(expected, check, read)
+    return _WireType(expected, check, read, check)
 
 
 _INT: Final = _scalar("an int in 0..2**64-1", _int, _read_int)
-_ARRAY: Final = _WireType("an array [kind, field, ...]", list, _read_field_count)
+_ARRAY: Final = _WireType("an array [kind, field, ...]", list, _read_field_count, list)
 _AREA: Final = "[va_start, va_end] with 0 <= va_start < va_end < 2**64"
 _WIRE_TYPES: Final[dict[object, _WireType]] = {
     int: _INT,
     bool: _scalar("a bool", _bool, lambda unpacker: _bool(unpacker.unpack())),
     str: _scalar("a UTF-8 string", _str, lambda unpacker: _str(unpacker.unpack())),
-    VmapArea: _WireType(f"an area {_AREA}", _write_area, _read_area),
-    tuple[VmapArea, ...]: _WireType(f"areas, each {_AREA}", _write_areas, _read_areas),
-    Message: _WireType("a message", _write_message, _read_message),
+    VmapArea: _WireType(f"an area {_AREA}", _write_area, _read_area, _made_area),
+    tuple[VmapArea, ...]: _WireType(f"areas, each {_AREA}", _write_areas, _read_areas, _made_areas),
+    Message: _WireType("a message", _write_message, _read_message, _made_message),
 }
 
 
@@ -248,6 +269,7 @@ class _Shape:
     fields: tuple[tuple[_WireType, str, str], ...]
     writers: tuple[tuple[Callable[[Any], object], str], ...]
     readers: tuple[Callable[[Unpacker], Any], ...]
+    makers: tuple[Callable[[Any], Any], ...]
 
 
 def _shape(kind: int, cls: type[Any]) -> _Shape:
@@ -255,7 +277,9 @@ def _shape(kind: int, cls: type[Any]) -> _Shape:
     names = (attribute.name for attribute in fields(cls))
     of_wire = tuple((_WIRE_TYPES[types[n]], f"{cls.__name__}.{n}", n) for n in names)
     writers = tuple((wire.write, name) for wire, _where, name in of_wire)
-    return _Shape(kind, cls, of_wire, writers, tuple(wire.read for wire, _where, _name in of_wire))
+    wires = [wire for wire, _where, _name in of_wire]
+    makers = tuple(wire.make for wire in wires)
+    return _Shape(kind, cls, of_wire, writers, tuple(wire.read for wire in wires), makers)
 
 
 _SHAPE_OF_KIND: Final = {kind: _shape(kind, cls) for kind, cls in KINDS.items()}
@@ -297,7 +321,11 @@ def _values(shape: _Shape, value: object) -> list[object]:
     written: list[object] = [shape.kind]
     try:
         for write, field in shape.writers:
-            written.append(write(getattr(value, field)))
+            found = getattr(value, field)
+            if write is _int:  # most fields are, and most of them fit
+                written.append(found if type(found) is int and 0 <= found <= ULONG_MAX else _unfit(found))
+            else:
+                written.append(write(found))
     except _Unfit as error:
         wire, where, _field = shape.fields[len(written) - 1]
         raise ProtocolError(f"{where}: found {error}, expected {wire.expected}") from error
@@ -349,12 +377,33 @@ def _read_payload(payload: bytes) -> Message:
 def _read_whole(payload: bytes, shapes: dict[int, _Shape]) -> Any:
     if payload[0] != VERSION:
         raise UnknownKind(f"unknown wire version {payload[0]}, known is {VERSION}")
+    if len(payload) <= SMALL:
+        try:
+            return _made(
+                unpackb(memoryview(payload)[1:], max_array_len=SMALL, max_map_len=0, max_ext_len=0), shapes
+            )
+        except Exception:  # noqa: S110 (what is wrong is said below, whatever it is)
+            pass
     unpacker = _unpacker(payload)
     message = _read_shaped(unpacker, shapes)
     rest = len(payload) - 1 - unpacker.tell()
     if rest:
         raise ProtocolError(f"{type(message).__name__}: found {rest} bytes after the last field, expected none")
     return message
+
+
+def _made(values: Any, shapes: dict[int, _Shape]) -> Any:
+    """Make a message or an envelope of what msgpack made of it; raises something if it is none."""
+    shape = shapes[values[0]]
+    if type(values) is not list or len(values) != len(shape.makers) + 1 or type(values[0]) is not int:
+        _unfit(values)
+    arguments = []
+    for make, value in zip(shape.makers, values[1:], strict=True):
+        if make is _int:  # most fields are, and most of them fit
+            arguments.append(value if type(value) is int and 0 <= value <= ULONG_MAX else _unfit(value))
+        else:
+            arguments.append(make(value))
+    return shape.cls(*arguments)
 
 
 def _read_shaped(unpacker: Unpacker, shapes: dict[int, _Shape]) -> Any:
@@ -369,7 +418,13 @@ def _read_shaped(unpacker: Unpacker, shapes: dict[int, _Shape]) -> Any:
     values: list[Any] = []
     try:
         for read in shape.readers:
-            values.append(read(unpacker))
+            if read is _read_int:  # most fields are ints, and most of them fit
+                value = unpacker.unpack()
+                if type(value) is not int or not 0 <= value <= ULONG_MAX:
+                    _unfit(value)
+                values.append(value)
+            else:
+                values.append(read(unpacker))
     except UnknownKind as error:
         # Only envelopes hold messages, and the first field of an envelope is the id, if it has one.
         error.ask_id = values[0] if values else 0

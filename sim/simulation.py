@@ -4,10 +4,8 @@ Who owns what: the machines own areas, the world owns time, the recorder owns wh
 here.
 """
 
-import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from protocol.sessions import SessionMachine
 from sim.checks import Evidence, Verdict, run_all
 from sim.costs import MessagePassing
 from sim.faults import FaultPlan, patience_of
+from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.recorder import Recorder
 from sim.scenario.model import Scenario
@@ -133,22 +132,6 @@ def simulate(
         facts=workload.facts,
         faults={} if faults is None else dict(sorted(faults.counts.items())),
     )
-
-
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Look for garbage cycles rarely: operations that wait to be folded look like growth, and are not.
-
-    At CPython's default of 700 new objects the collector takes a seventh of a run's time.
-    """
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 class System:

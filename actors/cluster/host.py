@@ -1,9 +1,11 @@
 """Actors in a process: each owns a machine, takes its inbox a batch at a time, and answers what is on disk.
 
-A batch is all that waits in the inbox. Its requests are served one after the other; when they have changed
-something, the changes are committed as one, in a worker thread, and only then is any of them answered, lookups too:
-they may have seen what was not on disk yet. What arrives meanwhile is the next batch (group commit): the slower the
-disk, the larger the batches.
+An actor without a journal has nothing to wait for: it is stepped where its requests come in, as in virtual time,
+and its own task is parked, to fail when its machine does. An actor with one works in batches. A batch is all that
+waits in the inbox. Its requests are served one after the other; when they have changed something, the changes are
+committed as one, in a worker thread, and only then is any of them answered, lookups too: they may have seen what
+was not on disk yet. What arrives meanwhile is the next batch (group commit): the slower the disk, the larger the
+batches.
 
 When the disk refuses a commit, the machine is made again from the journal, as if the batch had never been, and
 its requests are told "storage". Until the next attempt, after a pause, changes are refused at once.
@@ -121,6 +123,7 @@ class Actor:
         self._room = trio.Event()
         self._serving = False
         self._busy = False
+        self._failure: ActorFailed | None = None
         self._journal: list[Journaled] = []
         self._store: Store | None = None
         self._machine = self._new_machine()
@@ -137,10 +140,24 @@ class Actor:
             delivery.fail("unknown-kind", f"{self.address} does not serve {kind}")
         elif not self._serving:
             delivery.fail("restarting", f"{self.address} is not up")
+        elif self._store is None:
+            self._serve_at_once(delivery)
         else:
             delivery.behind = self._busy or bool(self._inbox)
             self._inbox.append(delivery)
             self._arrival.set()
+
+    def _serve_at_once(self, delivery: Delivery) -> None:
+        try:
+            served = self._serve(delivery)
+        except ActorFailed as failure:
+            delivery.fail("restarting", f"{self.address} failed")
+            self._serving = False
+            self._failure = failure
+            self._arrival.set()
+        else:
+            if served is not None:
+                delivery.answer(served)
 
     @property
     def has_room(self) -> bool:
@@ -165,7 +182,7 @@ class Actor:
             if self._path is not None:
                 self._store = await trio.to_thread.run_sync(Store, self._path, self._plan.identity)
             await self._load()
-            self._serving = True
+            self._serving, self._failure = True, None
             ready()
             while True:
                 self._busy = True
@@ -174,6 +191,8 @@ class Actor:
                 self._busy = False
                 self._arrival = trio.Event()
                 await self._arrival.wait()
+                if self._failure is not None:
+                    raise self._failure
         finally:
             self._serving = False
             for delivery in self._inbox:
@@ -218,7 +237,8 @@ class Actor:
         else:
             for delivery, answer in served:
                 delivery.answer(answer)
-            await trio.lowlevel.checkpoint()
+            if self._inbox:
+                await trio.lowlevel.checkpoint()
 
     def _serve(self, delivery: Delivery) -> Served | None:
         """Serve one request; None if it was told at once why not."""

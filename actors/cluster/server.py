@@ -94,6 +94,8 @@ class Served:
         self.connection = connection
         self.there = True
         self._sending = False
+        self._reading = False
+        self._output_set = False
         self._stream = stream
         self._host = host
         self._output = trio.Event()
@@ -104,12 +106,17 @@ class Served:
     def answer(self, ask_id: int, queue_ns: int, service_ns: int, lock: str, reply: Reply) -> None:
         """See `Asker.answer`."""
         self.connection.answer(ask_id, queue_ns, service_ns, lock, reply)
-        self._output.set()
+        self._wake_writer()
 
     def fail(self, ask_id: int, reason: str, detail: str) -> None:
         """See `Asker.fail`."""
         self.connection.fail(ask_id, reason, detail)
-        self._output.set()
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        if not self._output_set and not self._reading:
+            self._output_set = True
+            self._output.set()
 
     # -- its tasks ------------------------------------------------------------------------------
 
@@ -124,15 +131,19 @@ class Served:
                 return
             events = self.connection.receive(data)
             now_ns = time.perf_counter_ns()
-            for event in events:
-                if isinstance(event, Asked):
-                    await self._hand_over(event, now_ns)
-                elif isinstance(event, Ended):
-                    return
-                else:
-                    assert isinstance(event, Greeted), "an event that nobody handles"
-            if self.connection.unsent:
-                self._output.set()
+            self._reading = True
+            try:
+                for event in events:
+                    if isinstance(event, Asked):
+                        await self._hand_over(event, now_ns)
+                    elif isinstance(event, Ended):
+                        return
+                    else:
+                        assert isinstance(event, Greeted), "an event that nobody handles"
+            finally:
+                self._reading = False
+            if self.connection.unsent and not self._sending:
+                await self._flush()  # what was answered at once; else the writer does it
 
     async def write(self) -> None:
         """Send what there is to send, as soon as there is something."""
@@ -140,19 +151,26 @@ class Served:
             while True:
                 await self._output.wait()
                 self._output = trio.Event()
-                while data := self.connection.take_output():
-                    self._sending = True
-                    await self._stream.send_all(data)
-                    self._sending = False
+                self._output_set = False
+                if not self._sending:
+                    await self._flush()
                 self._drained.set()
         except BROKEN:
             return  # the reader notices, too
+
+    async def _flush(self) -> None:
+        """Send all output there is; the other task leaves it to this one meanwhile."""
+        self._sending = True
+        while data := self.connection.take_output():
+            await self._stream.send_all(data)
+        self._sending = False
+        self._drained.set()
 
     async def watch(self, scope: trio.CancelScope) -> None:
         """End the connection when its client is silent for too long."""
         while self.connection.tick(time.perf_counter_ns()):
             if self.connection.unsent:
-                self._output.set()
+                self._wake_writer()
             await trio.sleep(self.connection.limits.silence_ns / 2e9)
         self.there = False
         scope.cancel()
@@ -170,8 +188,11 @@ class Served:
         actor = self._host.actors.get(asked.to)
         if actor is None:
             here = " ".join(self._host.actors)
-            self.connection.fail(asked.id, "no-actor", f"{asked.to} is not here; {here} are")
+            self.fail(asked.id, "no-actor", f"{asked.to} is not here; {here} are")
             return
         if not actor.has_room:
+            self._reading = False  # what was answered so far need not wait
+            self._wake_writer()
             await actor.wait_room()
+            self._reading = True
         actor.deliver(Delivery(asked.id, asked.numbered, now_ns, asked.timeout_ns, self))

@@ -32,7 +32,7 @@ from protocol.sessions import Numbered
 PAUSE_S = 0.1
 """Seconds between two pauses, in which what has happened is looked at."""
 
-TICK_S = 0.005
+TICK_S = 0.02
 """Seconds between two looks at the clock: an attempt may wait that much longer than it was to."""
 
 

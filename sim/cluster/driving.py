@@ -41,8 +41,9 @@ from protocol.messages import (
 from sim.cluster.members import Members
 from sim.errors import BadInput
 from sim.faults import patience_of
+from sim.garbage import rare_collections
 from sim.scenario import Scenario
-from sim.simulation import Outcome, Progress, System, rare_collections
+from sim.simulation import Outcome, Progress, System
 from sim.workloads import plan
 
 T = TypeVar("T")

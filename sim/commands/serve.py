@@ -49,6 +49,7 @@ def command(
     from sim.cluster.hosting import Hosting, new_log, serve
     from sim.cluster.members import parse_nodes
     from sim.errors import BadInput
+    from sim.garbage import rare_collections
 
     node_ids, nr_nodes = parse_nodes(nodes, "--nodes")
     if one_lock and len(node_ids) != nr_nodes:
@@ -59,17 +60,17 @@ def command(
             raise BadInput("--tls-cert, --tls-key, --client-ca", "some of them", "all three, or none")
         certificates = Certificates(tls_cert, tls_key, client_ca)
     hosting = Hosting(ZoneLayout(nr_nodes, zone_size), node_ids, one_lock, free)
-    trio.run(
-        partial(
-            serve,
-            hosting,
-            parse_endpoint(where, "--listen"),
-            state,
-            certificates,
-            limits=Limits(asks=in_flight, areas=areas),
-            connections=connections,
-            until_eof=until_eof,
-            log=new_log(),
-        )
+    serving = partial(
+        serve,
+        hosting,
+        parse_endpoint(where, "--listen"),
+        state,
+        certificates,
+        limits=Limits(asks=in_flight, areas=areas),
+        connections=connections,
+        until_eof=until_eof,
+        log=new_log(),
     )
+    with rare_collections():
+        trio.run(serving)
     return 0
