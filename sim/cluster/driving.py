@@ -9,24 +9,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 
 from actors.client import FREE_SPACE
 from actors.cluster.link import Link
 from actors.cluster.world import ClusterWorld
-from actors.errors import RequestRefused
-from actors.lock import FifoLock
 from actors.patience import Patience
 from actors.system import run_drivers
-from actors.world import Address, Observer, Port
+from actors.world import Address
 from protocol.area import VmapArea
 from protocol.connection import PROTOCOL
 from protocol.envelopes import Hello
 from protocol.errors import VmapsimError
 from protocol.messages import (
-    Areas,
     FreeStatistics,
     GetFreeStatistics,
     GetStatistics,
@@ -35,9 +32,9 @@ from protocol.messages import (
     ListAreas,
     ListFree,
     NodeStatistics,
-    Reply,
     Request,
 )
+from sim.cluster.desk import Desk
 from sim.cluster.members import Members
 from sim.errors import BadInput
 from sim.faults import patience_of
@@ -46,13 +43,14 @@ from sim.scenario import Scenario
 from sim.simulation import Outcome, Progress, System
 from sim.workloads import plan
 
-T = TypeVar("T")
-
 LISTED = 2048
 """Areas in one listing, and in one batch of the preload: below the limit of every server."""
 
 CONNECT_S = 30.0
 """How long members may take to be there."""
+
+STEADY = Patience(timeout_ns=10**9, deadline_ns=60 * 10**9)
+"""How patient the run itself is, whatever its clients are."""
 
 Crash = Callable[[Address, int], None]
 """Lets the process that hosts an actor crash, for so many nanoseconds."""
@@ -134,7 +132,7 @@ class _Run:
     async def run(self) -> None:
         """Connect, preload, run the clients, and list what the nodes hold."""
         system = self._system
-        async with self._connected() as links, _Desk.open(links, self._patience) as desk:
+        async with self._connected() as links, Desk.open(links, STEADY) as desk:
             before = await self._prepare(desk)
             observer = system.recorder.observer()
             world = ClusterWorld(links, self._patience, observer, self._pause, system.faults)
@@ -178,14 +176,14 @@ class _Run:
                 links.update(dict.fromkeys(addresses, link))
                 self._links.append(link)
                 with trio.move_on_after(CONNECT_S) as limit:
-                    await nursery.start(_keep, link)
+                    await nursery.start(keep, link)
                 if limit.cancelled_caught:
                     raise Unreachable(f"{member.endpoint}: no member there in {CONNECT_S:g} s ({link.last_break})")
             assert scenario is self._system.scenario, "one run, one scenario"
             yield links
             nursery.cancel_scope.cancel()
 
-    async def _prepare(self, desk: "_Desk") -> list[NodeStatistics]:
+    async def _prepare(self, desk: Desk) -> list[NodeStatistics]:
         """Find the members empty, and preload; gives the statistics after that."""
         system = self._system
         for statistics in await self._statistics(desk):
@@ -204,7 +202,7 @@ class _Run:
                 await desk.ask(address, InsertBatch(tuple(areas[begin : begin + LISTED])), Inserted)
         return await self._statistics(desk)
 
-    async def _collect(self, desk: "_Desk", before: Sequence[NodeStatistics]) -> None:
+    async def _collect(self, desk: Desk, before: Sequence[NodeStatistics]) -> None:
         """List what the nodes hold, and count the requests of the run."""
         after = await self._statistics(desk)
         self.nodes = [
@@ -212,18 +210,19 @@ class _Run:
             for then, now in zip(before, after, strict=True)
         ]
         for node_id, address in enumerate(self._system.router.addresses):
-            self.areas[node_id] = await desk.list(address, partial(_listing, node_id))
+            self.areas[node_id] = await desk.list_areas(address, partial(_listing, node_id))
         if self._system.workload.uses_free_space:
-            self.free = await desk.list(FREE_SPACE, lambda start: ListFree(start, LISTED))
+            self.free = await desk.list_areas(FREE_SPACE, lambda start: ListFree(start, LISTED))
 
-    async def _statistics(self, desk: "_Desk") -> list[NodeStatistics]:
+    async def _statistics(self, desk: Desk) -> list[NodeStatistics]:
         return [
             await desk.ask(address, GetStatistics(node_id), NodeStatistics)
             for node_id, address in enumerate(self._system.router.addresses)
         ]
 
 
-async def _keep(link: Link, task_status: trio.TaskStatus[None]) -> None:
+async def keep(link: Link, task_status: trio.TaskStatus[None]) -> None:
+    """Keep a link connected until cancelled; started when it is for the first time."""
     connected = False
 
     def ready() -> None:
@@ -237,45 +236,3 @@ async def _keep(link: Link, task_status: trio.TaskStatus[None]) -> None:
 
 def _listing(node_id: int, start: int) -> Request:
     return ListAreas(node_id, start, LISTED)
-
-
-class _Desk:
-    """Asks on the run's own behalf, without faults, patiently, one request after the other."""
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, links: Mapping[Address, Link], patience: Patience) -> "AsyncIterator[_Desk]":
-        """Have a desk while the body runs."""
-        desk = cls(links, patience)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(desk._world.keep_time)
-            yield desk
-            nursery.cancel_scope.cancel()
-
-    def __init__(self, links: Mapping[Address, Link], patience: Patience) -> None:
-        nobody = Observer(lambda _: None, lambda _: None, FifoLock)
-        steady = Patience(10**9, max(patience.deadline_ns, 30 * 10**9))
-        self._world = ClusterWorld(links, steady, nobody, lambda: None)
-        self._port = Port(0, lambda _: None)
-
-    async def ask(self, to: Address, request: Request, kind: type[T]) -> T:
-        """Ask for a reply of one kind. Raises `RequestRefused` for a refusal, `NoAnswer` for none."""
-        replies: list[Reply] = []
-
-        async def script(port: Port) -> None:
-            replies.append(await port.call(to, request))
-
-        await self._world.run_script(script, self._port)
-        if not isinstance(replies[0], kind):
-            raise RequestRefused(replies[0])
-        return replies[0]
-
-    async def list(self, to: Address, listing: Callable[[int], Request]) -> "list[VmapArea]":
-        """List areas, however many requests that takes."""
-        found: list[VmapArea] = []
-        more = True
-        while more:
-            areas = await self.ask(to, listing(found[-1].va_start + 1 if found else 0), Areas)
-            found += areas.areas
-            more = areas.more
-        return found

@@ -61,6 +61,25 @@ class Hosting:
         return Welcome(PROTOCOL, layout.nr_nodes, layout.zone_size, self.one_lock, actors, asks=0, areas=0)
 
 
+def parse_nodes(text: str, where: str) -> tuple[tuple[int, ...], int]:
+    """Read "0-3/8" or "0,2,5-7/8": the node ids, ascending, and how many nodes there are in all.
+
+    Raises `BadInput`.
+    """
+    ids, _, total = text.partition("/")
+    try:
+        nr_nodes = int(total)
+        found: set[int] = set()
+        for part in ids.split(","):
+            first, _, last = part.partition("-")
+            found.update(range(int(first), int(last or first) + 1))
+    except ValueError:
+        raise BadInput(where, repr(text[:80]), 'node ids and their number in all, like "0-3/8"') from None
+    if not found or not 0 <= min(found) <= max(found) < nr_nodes <= 1024:
+        raise BadInput(where, repr(text[:80]), "ids from 0 to one less than their number in all, at most 1024")
+    return tuple(sorted(found)), nr_nodes
+
+
 def new_log() -> Log:
     """Make the log of a server: a JSON object per line on stderr, with the time."""
     return structlog.wrap_logger(  # type: ignore[no-any-return]

@@ -23,9 +23,9 @@ from attrs import field, frozen
 from actors.client import FREE_SPACE
 from actors.cluster.endpoint import Certificates, Endpoint, parse_endpoint
 from actors.world import Address
+from sim.cluster.hosting import parse_nodes
 from sim.errors import BadInput
 from sim.scenario.file import read_toml, structure_as
-from sim.scenario.settings import shown
 
 
 @frozen
@@ -72,25 +72,6 @@ class Members:
 
     hosted: Sequence[Hosted]
     certificates: Certificates | None
-
-
-def parse_nodes(text: str, where: str) -> tuple[tuple[int, ...], int]:
-    """Read "0-3/8" or "0,2,5-7/8": the node ids, ascending, and how many nodes there are in all.
-
-    Raises `BadInput`.
-    """
-    ids, _, total = text.partition("/")
-    try:
-        nr_nodes = int(total)
-        found: set[int] = set()
-        for part in ids.split(","):
-            first, _, last = part.partition("-")
-            found.update(range(int(first), int(last or first) + 1))
-    except ValueError:
-        raise BadInput(where, shown(text), 'node ids and their number in all, like "0-3/8"') from None
-    if not found or not 0 <= min(found) <= max(found) < nr_nodes <= 1024:
-        raise BadInput(where, shown(text), "ids from 0 to one less than their number in all, at most 1024")
-    return tuple(sorted(found)), nr_nodes
 
 
 def load_members(path: Path, nr_nodes: int, needs_free: bool) -> Members:

@@ -46,8 +46,7 @@ def command(
     from actors.cluster.endpoint import Certificates, parse_endpoint
     from protocol.area import ZoneLayout
     from protocol.connection import Limits
-    from sim.cluster.hosting import Hosting, new_log, serve
-    from sim.cluster.members import parse_nodes
+    from sim.cluster.hosting import Hosting, new_log, parse_nodes, serve
     from sim.errors import BadInput
     from sim.garbage import rare_collections
 

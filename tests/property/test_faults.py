@@ -25,7 +25,9 @@ SMALL = Scenario(
     faults=Faults(
         timeout_ns=2_000,
         deadline_ns=200_000,
-        messages=[Messages(loss=0.08, duplication=0.1, delay=0.2, delay_ns=[0, 3000], reordering=0.05, reorder_ns=9000)],
+        messages=[
+            Messages(loss=0.08, duplication=0.1, delay=0.2, delay_ns=[0, 3000], reordering=0.05, reorder_ns=9000)
+        ],
         crashes=[Crashes(every_ns=30_000, down_ns=5_000)],
         partitions=[Partitions(actors=["node/1"], from_ns=10_000, until_ns=14_000)],
         slow=[Slow(actor="node/2", factor=20, from_ns=5_000, until_ns=25_000)],

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from protocol.area import VmapArea, ZoneLayout
 from protocol.codec import decode_envelopes, encode_envelope
-from protocol.envelopes import Entry
+from protocol.envelopes import Entry, Journaled, Kept, Rebuilt
 from protocol.free_machine import FreeSpaceMachine
 from protocol.machine import Rebuildable
 from protocol.messages import (
@@ -147,11 +147,8 @@ def test_a_journal_makes_the_machine_again(kind: str, rebuilt: bool, data: st.Da
     for request, (which, settled) in data.draw(st.lists(st.tuples(requests, steps), max_size=5)):
         ask(request, which, settled)
     again = SessionMachine(make(), kind)
-    again.replay(
-        entry
-        for entry in decode_envelopes(b"".join(map(encode_envelope, journal)))
-        if not isinstance(entry, type(None))
-    )  # type: ignore[arg-type]
+    written = decode_envelopes(b"".join(map(encode_envelope, journal)))
+    again.replay(entry for entry in written if isinstance(entry, Journaled | Kept | Rebuilt))
     for numbered, reply in asked:
         replies = again.handle(numbered)[0], machine.handle(numbered)[0]
         assert replies[0] == replies[1]
