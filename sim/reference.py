@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 
 from attrs import NOTHING, Attribute, fields, has
 
+from protocol import codec
 from sim.catalogue import CATALOGUES
 from sim.results import write_files
 from sim.scenario.kernels import KERNELS
@@ -61,6 +62,26 @@ def kernels_page() -> str:
     return "".join([KERNELS_HEAD, *rows, KERNELS_TAIL])
 
 
+MESSAGES_HEAD = """# Messages
+
+Every kind of frame, with its number on the wire and its fields in order. Connections carry envelopes, and messages
+within them; [protocol](protocol.md) says how. `Journaled`, `Kept` and `Rebuilt` are in journals on disk only.
+"""
+
+
+def messages_page() -> str:
+    """Give docs/reference/messages.md: every message and envelope, its number and its fields."""
+    parts = [MESSAGES_HEAD]
+    for title, kinds in (("Messages", codec.KINDS), ("Envelopes", codec.ENVELOPES)):
+        parts += [f"## {title}\n", "| number | kind | fields | what it is |", "|---|---|---|---|"]
+        for number, kind in kinds.items():
+            names = ", ".join(f"`{attribute.name}`" for attribute in fields(kind)) or "-"
+            summary = (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
+            parts.append(f"| {number} | `{kind.__name__}` | {names} | {summary} |")
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
 def catalogue_page() -> str:
     """Give docs/reference/catalogue.md: what scenarios can name."""
     parts = ["# What scenarios can name\n", "`./dev list WHAT` prints the same.\n"]
@@ -71,7 +92,12 @@ def catalogue_page() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-PAGES = {"scenario.md": scenario_page, "kernels.md": kernels_page, "catalogue.md": catalogue_page}
+PAGES = {
+    "scenario.md": scenario_page,
+    "kernels.md": kernels_page,
+    "catalogue.md": catalogue_page,
+    "messages.md": messages_page,
+}
 """The generated pages, by file name."""
 
 

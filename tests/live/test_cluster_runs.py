@@ -1,4 +1,4 @@
-"""Whole runs in processes of their own: the same areas as in other worlds, kill -9, full disks, one line per mistake."""
+"""Whole runs in processes: the same areas as in other worlds, kill -9, full disks, one line per mistake."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -67,7 +68,7 @@ def broken(outcome: Outcome) -> dict[str, str | None]:
     ("policy", "strategy"), [("backward", "grouped"), ("scatter", "parallel"), ("forward", "global")]
 )
 def test_all_worlds_leave_the_same_areas(policy: str, strategy: str, tmp_path: Path) -> None:
-    """CPUs own their areas: neither clock nor processes decide what is left in each node and who was asked for it."""
+    """CPUs own their areas: neither clock nor processes decide what is left in each node and who was asked."""
     scenario = evolve(MIX, lookup=Lookup(policy=policy), batch=evolve(MIX.batch, strategy=strategy))
     virtual = simulate(scenario, tmp_path)
     live = simulate(scenario, tmp_path, engine="live")
@@ -120,10 +121,10 @@ def killing(tmp_path: Path, seed: int, operations: int, mean_ns: int) -> Outcome
 
 def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
     """Processes killed in mid-load: no insertion or removal lost or done twice, no operation failed."""
-    outcome = killing(tmp_path, seed=1, operations=2500, mean_ns=2_500_000_000)
+    outcome = killing(tmp_path, seed=1, operations=1500, mean_ns=2_500_000_000)
     assert broken(outcome) == {}, "seed 1"
     assert outcome.cluster["lives"] > 2, "nobody was killed"
-    assert outcome.recorder.operations == 2500
+    assert outcome.recorder.operations == 1500
     assert not outcome.recorder.failed
 
 
@@ -147,6 +148,10 @@ def test_fifty_kills_lose_nothing(tmp_path: Path) -> None:
 
 
 # -- full disks -------------------------------------------------------------------------------------
+
+
+def listing(node: int, start: int) -> ListAreas:
+    return ListAreas(node, start, 100)
 
 
 async def fill_and_free(tmp_path: Path, seed: int, rounds: int) -> None:
@@ -178,13 +183,9 @@ async def fill_and_free(tmp_path: Path, seed: int, rounds: int) -> None:
                         )
                 assert await desk.ask(f"node/{home}", Find(home, last.va_start), Found) == Found(last)
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-                listed = [
-                    area
-                    for node in (0, 1)
-                    for area in await desk.list_areas(
-                        f"node/{node}", lambda at, node=node: ListAreas(node, at, 100)
-                    )  # type: ignore[misc]
-                ]
+                listed = []
+                for node in (0, 1):
+                    listed += await desk.list_areas(f"node/{node}", partial(listing, node))
                 assert sorted(listed, key=lambda area: area.va_start) == acknowledged, (
                     f"seed {seed}, round {number}"
                 )
@@ -196,7 +197,7 @@ async def fill_and_free(tmp_path: Path, seed: int, rounds: int) -> None:
 
 
 async def test_a_full_disk_fails_requests_clearly_and_loses_nothing(tmp_path: Path) -> None:
-    """Changes are told why not, lookups are answered, and all that was acknowledged is there, after a restart too."""
+    """Changes are told why not, lookups are answered, and what was acknowledged is there, after a restart too."""
     await fill_and_free(tmp_path, seed=1, rounds=2)
 
 
@@ -259,7 +260,7 @@ def test_bad_input_is_one_line(
 
 
 def test_serve_and_drive_from_two_shells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A served member is driven, results.json says engine "cluster"; driven again it is refused: it is not empty."""
+    """A served member is driven, results.json says "cluster"; driven again it is refused: it is not empty."""
     (tmp_path / "s.toml").write_text(
         "[space]\nnodes = 2\n[machine]\ncpus = 2\n[workload]\noperations = 100\npreload_areas = 10\n"
     )
