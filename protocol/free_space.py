@@ -18,9 +18,9 @@ neighbours.
 from collections.abc import Iterator
 from itertools import pairwise
 
-from protocol.area import VmapArea
+from protocol.area import PAGE_SIZE, VmapArea
 from protocol.errors import AreaOverlap, BadRange
-from protocol.red_black import RangeNode, RangeTree
+from protocol.red_black import NIL, RangeTree
 
 
 class FreeSpace:
@@ -37,7 +37,7 @@ class FreeSpace:
         self._end = end
         self._bytes_free = end - start
         self._tree = RangeTree()
-        self._tree.insert_after(self._tree.nil, start, end)
+        self._tree.insert_after(NIL, start, end)
 
     @property
     def bytes_free(self) -> int:
@@ -47,39 +47,55 @@ class FreeSpace:
     @property
     def largest(self) -> int:
         """Bytes in the largest free range, 0 if nothing is free. O(1)."""
-        return self._tree.root.subtree_max_size
+        return self._tree.subtree_max_size[self._tree.root]
 
     def __len__(self) -> int:
         return len(self._tree)
 
     def __iter__(self) -> Iterator[VmapArea]:
-        return (VmapArea(node.va_start, node.va_end) for node in self._tree)
+        tree = self._tree
+        return (VmapArea(tree.va_start[node], tree.va_end[node]) for node in tree)
+
+    def copy(self) -> "FreeSpace":
+        """Make an equal space, the shape of its tree included. O(n), by copies of lists."""
+        twin = FreeSpace.__new__(FreeSpace)
+        twin._start, twin._end, twin._bytes_free = self._start, self._end, self._bytes_free
+        twin._tree = self._tree.copy()
+        return twin
+
+    def peek(self, size: int, align: int, vstart: int, vend: int) -> int | None:
+        """Give the address that `allocate` would take, and take nothing."""
+        _node, va_start = self._lowest_match(size, align, vstart, vend)
+        return va_start
 
     def allocate(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
-        """Take out the lowest `size` free bytes in `[vstart, vend)` that start at a multiple of `align`.
+        """Take out `size` bytes in `[vstart, vend)` that start at a multiple of `align`, where the kernel would.
 
-        Exact: None means that no free range holds such bytes, and then nothing changed. O(log n) for n
-        ranges as long as alignment does not get in the way, and it never does when all borders are
-        multiples of `align`, a power of two. Each range that is large enough but badly placed adds
-        O(log n), all of them together O(n).
+        That is the lowest place in the lowest range of `size + align - 1` bytes (of `size` where `align` is a page
+        or less, or the window has no room for more), or in a lower range of at least `size` bytes that happens
+        to be well placed, if the search comes by it: that depends on the shape of the tree. None if no such
+        range is found, or none below `vend`; then nothing changed. O(log n).
         """
-        assert size > 0, f"size {size} is not positive"
-        assert align > 0, f"align {align} is not positive"
-        assert align & (align - 1) == 0, f"align {align} is not a power of two"
-        assert vstart <= vend, f"vstart {vstart:#x} is above vend {vend:#x}"
-        # The kernel looks for size + align - 1 bytes when align exceeds a page: the first such range fits
-        # for sure, at the price of passing over lower ones that would do. Here `size` alone prunes the
-        # search and each range found is tried.
-        for node in self._tree.at_least(size, end=vstart + size):
-            # The kernel's ALIGN(), which has to watch for overflow.
-            va_start = (max(node.va_start, vstart) + align - 1) & -align
-            va_end = va_start + size
-            if va_end > vend:
-                return None  # and higher ranges give higher addresses
-            if va_end <= node.va_end:
-                self._clip(node, va_start, va_end)
-                return VmapArea(va_start, va_end)
-        return None
+        node, va_start = self._lowest_match(size, align, vstart, vend)
+        if va_start is None:
+            return None
+        self._clip(node, va_start, va_start + size)
+        return VmapArea(va_start, va_start + size)
+
+    def holds(self, va_start: int, va_end: int) -> bool:
+        """Tell whether all of `[va_start, va_end)` is free. O(log n)."""
+        previous, _following = self._tree.neighbours(va_start)
+        return previous != NIL and va_end <= self._tree.va_end[previous]
+
+    def take(self, va_start: int, va_end: int) -> None:
+        """Take out exactly `[va_start, va_end)`. O(log n).
+
+        Raises BadRange if not all of it is free, and changes nothing then.
+        """
+        previous, _following = self._tree.neighbours(va_start)
+        if previous == NIL or va_end > self._tree.va_end[previous] or va_start >= va_end:
+            raise BadRange(f"{VmapArea(va_start, va_end)!r} is not free")
+        self._clip(previous, va_start, va_end)
 
     def release(self, area: VmapArea) -> None:
         """Make `area` free again and join it with the free ranges on both sides. O(log n).
@@ -87,44 +103,83 @@ class FreeSpace:
         Raises AreaOverlap if a part of `area` is free already, BadRange if it is empty or
         reaches out of the space, and changes nothing then.
         """
-        if not self._start <= area.va_start < area.va_end <= self._end:
+        va_start, va_end = area.va_start, area.va_end
+        if not self._start <= va_start < va_end <= self._end:
             raise BadRange(f"{area!r} is empty or outside the space [{self._start:#x}, {self._end:#x})")
         tree = self._tree
-        previous, following = tree.neighbours(area.va_start)
-        reaches_previous = previous is not tree.nil and previous.va_end >= area.va_start
-        reaches_following = following is not tree.nil and following.va_start <= area.va_end
-        if reaches_previous and previous.va_end > area.va_start:
-            raise _double_free(area, previous)
-        if reaches_following and following.va_start < area.va_end:
-            raise _double_free(area, following)
+        previous, following = tree.neighbours(va_start)
+        reaches_previous = previous != NIL and tree.va_end[previous] >= va_start
+        reaches_following = following != NIL and tree.va_start[following] <= va_end
+        if reaches_previous and tree.va_end[previous] > va_start:
+            raise self._double_free(area, previous)
+        if reaches_following and tree.va_start[following] < va_end:
+            raise self._double_free(area, following)
         match reaches_previous, reaches_following:
             case False, False:
-                tree.insert_after(previous, area.va_start, area.va_end)
+                tree.insert_after(previous, va_start, va_end)
             case False, True:
-                tree.resize(following, area.va_start, following.va_end)
+                tree.resize(following, va_start, tree.va_end[following])
             case True, False:
-                tree.resize(previous, previous.va_start, area.va_end)
+                tree.resize(previous, tree.va_start[previous], va_end)
             case True, True:
-                va_end = following.va_end
+                va_end = tree.va_end[following]
                 tree.erase(following)  # first, so that the ranges never overlap
-                tree.resize(previous, previous.va_start, va_end)
+                tree.resize(previous, tree.va_start[previous], va_end)
         self._bytes_free += area.size
 
-    def _clip(self, node: RangeNode, va_start: int, va_end: int) -> None:
+    def _lowest_match(self, size: int, align: int, vstart: int, vend: int) -> tuple[int, int | None]:
+        """Find a range and the address in it (kernel: `find_vmap_lowest_match`, then the test of `vend`)."""
+        assert size > 0, f"size {size} is not positive"
+        assert align > 0, f"align {align} is not positive"
+        assert align & (align - 1) == 0, f"align {align} is not a power of two"
+        assert vstart <= vend, f"vstart {vstart:#x} is above vend {vend:#x}"
+        # A range of so many bytes fits wherever it begins. Where the window is as large as the area, nothing but
+        # its very beginning will do, and the room for aligning is not asked for.
+        length = size if align <= PAGE_SIZE or vend - vstart == size else size + align - 1
+        tree = self._tree
+        starts, ends, largest = tree.va_start, tree.va_end, tree.subtree_max_size
+        left, right, parent = tree.left, tree.right, tree.parent
+        node = right[NIL]
+        descending = True
+        while node:
+            if descending and largest[left[node]] >= length and vstart < starts[node]:
+                node = left[node]
+                continue
+            # The kernel's ALIGN(), which has to watch for overflow (is_within_this_va).
+            low = starts[node]
+            va_start = ((low if low > vstart else vstart) + align - 1) & -align
+            if va_start + size <= ends[node]:
+                return (node, va_start) if va_start + size <= vend else (NIL, None)
+            if largest[right[node]] >= length and (descending or vstart <= low):
+                if not descending:
+                    vstart = low + 1  # so that the way down does not turn left into what is done
+                    descending = True
+                node = right[node]
+            else:
+                node = parent[node]
+                descending = False
+        return NIL, None
+
+    def _clip(self, node: int, va_start: int, va_end: int) -> None:
         """Cut `[va_start, va_end)` out of the range of `node` (kernel: `va_clip`, its four fit types)."""
         tree = self._tree
-        match node.va_start == va_start, node.va_end == va_end:
+        low, high = tree.va_start[node], tree.va_end[node]
+        match low == va_start, high == va_end:
             case True, True:  # FL_FIT_TYPE
                 tree.erase(node)
             case True, False:  # LE_FIT_TYPE
-                tree.resize(node, va_end, node.va_end)
+                tree.resize(node, va_end, high)
             case False, True:  # RE_FIT_TYPE
-                tree.resize(node, node.va_start, va_start)
-            case False, False:  # NE_FIT_TYPE: the one that needs a second node
-                upper_end = node.va_end
-                tree.resize(node, node.va_start, va_start)
-                tree.insert_after(node, va_end, upper_end)
+                tree.resize(node, low, va_start)
+            case False, False:  # NE_FIT_TYPE: the one that needs a second node, for the lower part
+                tree.resize(node, va_end, high)
+                tree.insert_before(node, low, va_start)
         self._bytes_free -= va_end - va_start
+
+    def _double_free(self, area: VmapArea, node: int) -> AreaOverlap:
+        """Make the error of releasing free bytes (kernel: the warning "vmalloc bug: ... overlaps with ...")."""
+        free = VmapArea(self._tree.va_start[node], self._tree.va_end[node])
+        return AreaOverlap(f"double free: {area!r} overlaps the free range {free!r}")
 
     def _check(self) -> None:
         """Assert every invariant, those of the tree included. O(n)."""
@@ -139,9 +194,3 @@ class FreeSpace:
         assert self._bytes_free == bytes_free, f"{self._bytes_free} bytes counted, {bytes_free} free"
         largest = max((area.size for area in areas), default=0)
         assert self.largest == largest, f"largest is {largest}, not {self.largest}"
-
-
-def _double_free(area: VmapArea, node: RangeNode) -> AreaOverlap:
-    """Make the error of releasing free bytes (kernel: the warning "vmalloc bug: ... overlaps with ...")."""
-    free = VmapArea(node.va_start, node.va_end)
-    return AreaOverlap(f"double free: {area!r} overlaps the free range {free!r}")

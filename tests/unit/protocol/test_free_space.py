@@ -213,27 +213,30 @@ def test_a_space_holds_at_least_one_address_and_none_below_zero(start: int, end:
 
 
 def break_subtree_max(space: FreeSpace) -> None:
-    space._tree.root.left.subtree_max_size += 1
+    tree = space._tree
+    tree.subtree_max_size[tree.left[tree.root]] += 1
 
 
 def break_black_height(space: FreeSpace) -> None:
-    node = space._tree.root
-    while node.left is not space._tree.nil:
-        node = node.left
-    node.red = not node.red
+    tree = space._tree
+    node = tree._outermost(tree.root, tree.left)
+    tree._red[node] = not tree._red[node]
 
 
 def break_parent_link(space: FreeSpace) -> None:
-    space._tree.root.left.parent = space._tree.root.right
+    tree = space._tree
+    tree.parent[tree.left[tree.root]] = tree.right[tree.root]
 
 
 def break_order(space: FreeSpace) -> None:
-    root = space._tree.root
-    root.va_start, root.va_end = root.va_start - 2, root.va_end - 2
+    tree = space._tree
+    tree.va_start[tree.root] -= 2
+    tree.va_end[tree.root] -= 2
 
 
 def break_apartness(space: FreeSpace) -> None:
-    space._tree.resize(space._tree.root, space._tree.root.va_start - 1, space._tree.root.va_end)
+    tree = space._tree
+    tree.resize(tree.root, tree.va_start[tree.root] - 1, tree.va_end[tree.root])
     space._bytes_free += 1
 
 

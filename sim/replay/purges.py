@@ -1,0 +1,156 @@
+"""Which areas a purge took, and what it did with them step by step.
+
+`num_purged` says how many. Each node's lazy list is taken at an instant of its own, node after node, so a purge took of
+each node all that was freed before that instant: `choices` gives the sets of areas that this allows, the ones with
+the instants closest together first.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import islice
+from types import MappingProxyType
+
+from attrs import frozen
+
+from protocol.area import ULONG_MAX
+
+TOP = ULONG_MAX + 1
+"""Above all addresses: the step at which a node's leftovers go back to the free space."""
+
+Step = tuple[int, int, int]
+"""Stage 0, node, part: a pool is detached (twice its class), decays and is attached again (twice its class and 1), the
+decayed are free (`MERGE`), the lazy list is taken (`TAKE`). Stage 1, node, address: an area goes to its pool; after
+those of a node (`TOP`) what no pool takes is free."""
+
+MERGE = 2**20
+TAKE = MERGE + 1
+
+END: Step = (2, 0, 0)
+"""After all steps."""
+
+NEAR = 40
+"""Frees on either side of the likely end of a purge that are looked at for other sets."""
+
+MOST_CHOICES = 400
+"""Sets that are looked at for one purge."""
+
+
+@frozen
+class Candidate:
+    """A free that a purge may have taken: its number, the node whose lazy list it went to, and its address."""
+
+    index: int
+    node: int
+    va_start: int
+    pages: int
+
+
+@frozen
+class Known:
+    """What is known of the areas that a purge took."""
+
+    count: int
+    """How many there are."""
+    within: tuple[int, int]
+    """What their starts are in: the purge's start and end."""
+    pages: int | None = None
+    """The pages in them, None where that cannot be seen."""
+    taken: Set[int] = frozenset()
+    """Starts of areas that are among them."""
+    spared: Set[int] = frozenset()
+    """Starts of areas that are not."""
+
+
+def choices(candidates: Sequence[Candidate], known: Known) -> Iterator[tuple[int, ...]]:
+    """Give the sets of frees that one pass over the nodes can have taken, the likeliest first.
+
+    Candidates are in the order of their lines. Of the sets that do not fit what is known, one is given where
+    none fits. If there are too few candidates, the only set is all of them.
+    """
+    if len(candidates) <= known.count:
+        yield tuple(candidate.index for candidate in candidates)
+        return
+    certain = max(0, known.count - NEAR)
+    near = candidates[certain : known.count + NEAR]
+    head = tuple(one.index for one in candidates[:certain])
+    pages = None if known.pages is None else known.pages - sum(one.pages for one in candidates[:certain])
+    least, most = _bounds(near, known)
+    found = False
+    for positions in islice(_prefixes([one.node for one in near], known.count - certain, least, most), MOST_CHOICES):
+        if all(known.within[0] <= near[position].va_start < known.within[1] for position in positions) and (
+            pages is None or pages == sum(near[position].pages for position in positions)
+        ):
+            found = True
+            yield head + tuple(near[position].index for position in positions)
+    if not found and not known.taken and not known.spared:
+        yield head + tuple(one.index for one in near[: known.count - certain])
+
+
+def _bounds(near: Sequence[Candidate], known: Known) -> tuple[dict[int, int], dict[int, int]]:
+    """Give for nodes how many of their frees are taken at least, and at most."""
+    least: dict[int, int] = {}
+    most: dict[int, int] = {}
+    seen: Counter[int] = Counter()
+    for one in near:
+        if one.va_start in known.spared:
+            most.setdefault(one.node, seen[one.node])
+        seen[one.node] += 1
+        if one.va_start in known.taken:
+            least[one.node] = seen[one.node]
+    return least, most
+
+
+def _prefixes(
+    nodes: Sequence[int],
+    wanted: int,
+    least: Mapping[int, int] = MappingProxyType({}),
+    most: Mapping[int, int] = MappingProxyType({}),
+) -> Iterator[tuple[int, ...]]:
+    """Give the ways to take `wanted` positions: a prefix of each node's, no shorter than those of lower nodes.
+
+    Of a node are taken `least` at least and `most` at most. Each way is what is taken of a window between the first
+    position that is left and the last that is taken; the narrowest windows come first.
+    """
+    for spread in range(len(nodes) + 1):
+        for low in range(max(0, wanted - spread), min(wanted, len(nodes) - spread) + 1):
+            window = nodes[low : low + spread]
+            # The list of the first one's node was taken before those of higher nodes; so were the last one's.
+            if spread and not window[0] < window[-1]:
+                continue
+            before = Counter(nodes[:low])
+            own = Counter(window)
+            if any(before[node] > count for node, count in most.items()) or any(
+                before[node] + own[node] < count for node, count in least.items()
+            ):
+                continue
+            free = [node for node in sorted(own) if window[0] < node < window[-1]]
+            all_taken = [position for position, node in enumerate(window) if node >= window[-1]]
+            if any(own[node] and least.get(node, 0) > before[node] for node in own if node <= window[0]) or any(
+                before[node] + own[node] > most.get(node, len(nodes)) for node in own if node >= window[-1]
+            ):
+                continue
+            bounds = [
+                (node, least.get(node, 0) - before[node], most.get(node, len(nodes)) - before[node])
+                for node in free
+            ]
+            for taken in _in_window(window, bounds, 0, wanted - low - len(all_taken)):
+                yield (*range(low), *(low + position for position in sorted((*all_taken, *taken))))
+
+
+def _in_window(
+    window: Sequence[int], bounds: Sequence[tuple[int, int, int]], low: int, wanted: int
+) -> Iterator[tuple[int, ...]]:
+    """Give the positions that nodes take of a window, each within its bounds and up to an instant at `low` or later."""
+    if not bounds:
+        if not wanted:
+            yield ()
+        return
+    (node, least, most), *others = bounds
+    own = [position for position, other in enumerate(window) if other == node]
+    for count in range(max(0, least), min(len(own), wanted, most) + 1):
+        # The earliest instant that takes so many of them, and the latest that takes no more.
+        if count < len(own) and own[count] < low:
+            continue
+        earliest = max(low, own[count - 1] + 1 if count else low)
+        for rest in _in_window(window, others, earliest, wanted - count):
+            yield (*own[:count], *rest)
