@@ -5,11 +5,10 @@ Mirrors `free_vmap_area_root` under `free_vmap_area_lock`: `__alloc_vmap_area()`
 window, and so does this machine (`vmap_init_free_space`: [1, ULONG_MAX)).
 """
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import assert_never
 
-from protocol.area import ULONG_MAX, VmapArea
+from protocol.area import ULONG_MAX
 from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
 from protocol.messages import (
@@ -26,7 +25,6 @@ from protocol.messages import (
     Release,
     Released,
     Reply,
-    Request,
 )
 from protocol.work import Work
 
@@ -38,7 +36,10 @@ SPACE = (1, ULONG_MAX)
 
 
 class FreeSpaceMachine:
-    """Serves the free space, one request at a time; a refused request changes nothing."""
+    """Serves the free space, one request at a time; a refused request changes nothing.
+
+    Not `Rebuildable`: where it places an area can depend on the shape of its tree, and that on all that it was asked.
+    """
 
     def __init__(self) -> None:
         self.space = FreeSpace(*SPACE)
@@ -84,14 +85,6 @@ class FreeSpaceMachine:
         listed = tuple(islice(above, limit + 1))
         more = len(listed) > limit
         return Areas(listed[:limit], more), Work(LOCK, len(self.space).bit_length(), max(1, len(listed) - more))
-
-    def rebuild(self) -> Iterator[Request]:
-        """Give the requests that take out of a fresh free space all that is taken here; O(n)."""
-        reached, end = SPACE
-        for free in (*self.space, VmapArea(end, ULONG_MAX + 1)):
-            if free.va_start > reached:
-                yield Allocate(free.va_start - reached, 1, reached, free.va_start)
-            reached = free.va_end
 
     def statistics(self) -> FreeStatistics:
         """Give the counters, without counting as a request."""
