@@ -42,7 +42,7 @@ class Limits:
     """Unanswered asks."""
     areas: int = 4096
     """Areas in one request, or in the reply that it asks for: what one hold of a lock should cover."""
-    output: int = 1 << 20
+    output: int = 1 << 18
     """Unsent bytes at which no more is read."""
     frame: int = MAX_FRAME
     """Bytes of a frame after its length."""

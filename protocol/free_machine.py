@@ -38,7 +38,7 @@ SPACE = (1, ULONG_MAX)
 class FreeSpaceMachine:
     """Serves the free space, one request at a time; a refused request changes nothing.
 
-    Not `Rebuildable`: where it places an area can depend on the shape of its tree, and that on all that it was asked.
+    Not `Rebuildable`: where it places an area can depend on the shape of its tree, and that on its whole history.
     """
 
     def __init__(self) -> None:

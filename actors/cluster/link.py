@@ -24,6 +24,10 @@ RECONNECT = Backoff(first_ns=10_000_000, longest_ns=500_000_000)
 """How soon a broken connection is tried again."""
 
 
+GATHER = 1
+"""Turns of the loop for which output waits for more: answers that come in meanwhile cause asks that go with it."""
+
+
 class Posted(Protocol):
     """A request on its way over a link."""
 
@@ -158,6 +162,8 @@ class Link:
         try:
             while True:
                 await self._output.wait()
+                for _ in range(GATHER):
+                    await trio.lowlevel.checkpoint()
                 self._output = trio.Event()
                 self._output_set = False
                 while data := connection.take_output():

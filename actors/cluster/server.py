@@ -134,6 +134,8 @@ class Served:
             self._reading = True
             try:
                 for event in events:
+                    if self.connection.unsent >= self.connection.limits.output:
+                        await self._drain()  # who does not read is not served either
                     if isinstance(event, Asked):
                         await self._hand_over(event, now_ns)
                     elif isinstance(event, Ended):
@@ -165,6 +167,17 @@ class Served:
             await self._stream.send_all(data)
         self._sending = False
         self._drained.set()
+
+    async def _drain(self) -> None:
+        """Wait until all output is sent, by this task or the writer."""
+        self._reading = False
+        while self.connection.unsent:
+            if self._sending:
+                self._drained = trio.Event()
+                await self._drained.wait()
+            else:
+                await self._flush()
+        self._reading = True
 
     async def watch(self, scope: trio.CancelScope) -> None:
         """End the connection when its client is silent for too long."""
