@@ -1,5 +1,7 @@
 """Errors of actors: a machine that broke, a request that was refused, somebody who is not there."""
 
+from typing import TypeVar
+
 from protocol.errors import VmapsimError
 from protocol.messages import Refused, Reply, Request
 from protocol.sessions import Numbered
@@ -64,3 +66,13 @@ class NotACommand(TypeError):
 
     def __init__(self, found: object) -> None:
         super().__init__(f"a script may await its port and nothing else, not {found!r}")
+
+
+R = TypeVar("R")
+
+
+def expect(reply: Reply, kind: type[R]) -> R:
+    """Give `reply` as the kind that it has to be; raises `RequestRefused` when it is a refusal."""
+    if not isinstance(reply, kind):
+        raise RequestRefused(reply)
+    return reply

@@ -20,11 +20,12 @@ from attrs import define
 from actors.driving import Gathering, run_script
 from actors.errors import ActorCrashed, ActorFailed, ActorGone
 from actors.faults import Carrier, Faults
-from actors.lock import FifoLock
+from actors.lock import FifoLock, as_taken
 from actors.world import Address, Attempts, Call, Observer, Outcome, Port, Script, Signal
 from protocol.machine import Machine
-from protocol.messages import Reply, Request
+from protocol.messages import Busy, Reply, Request
 from protocol.sessions import Numbered
+from protocol.work import Work
 
 INBOX = 64
 """Requests that wait at a server before its senders do."""
@@ -181,20 +182,32 @@ class LiveWorld:
             raise ActorFailed(address, envelope.request, error) from error
         end_ns = self.now_ns
         self.events += 1
-        lock = self._locks.get(work.lock)
-        if lock is None:
-            lock = self._locks[work.lock] = self.observer.lock(work.lock)
         self._unserved[address] -= 1
+        if work.attempt and envelope.behind:
+            self._reply(address, envelope, 0, 0, Busy())
+            return
         # Who was alone did not wait for the lock, but for the scheduler.
         arrival_ns = envelope.sent_ns if envelope.behind else start_ns
-        lock.free_at_ns = start_ns
-        lock.grant(envelope.cpu, arrival_ns, end_ns - start_ns)
-        answer = partial(_answer, envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
+        if work.holds:
+            self._account(work, envelope.cpu, arrival_ns, start_ns, end_ns)
+        self._reply(address, envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
+
+    def _reply(self, address: Address, envelope: Envelope, queue_ns: int, service_ns: int, reply: Reply) -> None:
+        """Send a reply on its way, which may be one on which messages get lost."""
+        answer = partial(_answer, envelope, queue_ns, service_ns, reply)
         if self.carrier.is_perfect:
             answer()
         else:
-            slowed_ns = self.carrier.slowed(address, end_ns - start_ns)
+            slowed_ns = self.carrier.slowed(address, service_ns)
             self.carrier.carry(address, f"cpu/{envelope.cpu}", answer, slowed_ns)
+
+    def _account(self, work: Work, cpu: int, arrival_ns: int, start_ns: int, end_ns: int) -> None:
+        """Keep the statistics of the lock that was held from start to end."""
+        lock = self._locks.get(work.lock)
+        if lock is None:
+            lock = self._locks[work.lock] = self.observer.lock(work.lock)
+        lock.free_at_ns = start_ns
+        as_taken(lock, work.holds, attempt=False).grant(cpu, arrival_ns, end_ns - start_ns)
 
 
 class _Driver:

@@ -4,7 +4,25 @@ Linux's qspinlock is FIFO (a queue of MCS nodes), and so is an actor's inbox. Si
 the order in which they arrive, the time at which a request gets the lock is known when it arrives.
 """
 
-from attrs import define
+from typing import Protocol
+
+from attrs import define, frozen
+
+
+class LockHeld(Exception):
+    """A lock that was only tried is held by somebody."""
+
+
+class Grants(Protocol):
+    """What gives a request its time: a lock, or what stands for the lack of one."""
+
+    def grant(self, cpu: int, arrival_ns: int, hold_ns: int) -> int:
+        """Give the end of a hold of `hold_ns` by a request of `cpu` that arrives at `arrival_ns`."""
+        ...
+
+    def let_go(self, now_ns: int) -> None:
+        """Forget all holds: whoever arrives from `now_ns` on waits for none of them."""
+        ...
 
 
 @define(eq=False)
@@ -44,3 +62,66 @@ class FifoLock:
         self.hold_ns += hold_ns
         self.free_at_ns = end_ns = start_ns + hold_ns
         return end_ns
+
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
+        self.free_at_ns = now_ns
+
+    def record(self, cpu: int, wait_ns: int, hold_ns: int) -> None:
+        """Account for a hold that is over, of a lock whose order is kept elsewhere."""
+        self.free_at_ns = wait_ns
+        self.grant(cpu, 0, hold_ns)
+
+
+@frozen(eq=False)
+class NoLock:
+    """Work without a lock: nobody waits."""
+
+    def grant(self, cpu: int, arrival_ns: int, hold_ns: int) -> int:  # noqa: ARG002 (the shape of `Grants`)
+        """See `Grants.grant`."""
+        return arrival_ns + hold_ns
+
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
+
+
+@frozen(eq=False)
+class Repeated:
+    """A lock that is taken several times in a row, by one request: one hold of the sum."""
+
+    lock: FifoLock
+    holds: int
+
+    def grant(self, cpu: int, arrival_ns: int, hold_ns: int) -> int:
+        """See `Grants.grant`."""
+        end_ns = self.lock.grant(cpu, arrival_ns, hold_ns)
+        self.lock.acquisitions += self.holds - 1
+        return end_ns
+
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
+        self.lock.let_go(now_ns)
+
+
+@frozen(eq=False)
+class Attempt:
+    """A lock that is only tried (kernel: `spin_trylock`)."""
+
+    lock: FifoLock
+
+    def grant(self, cpu: int, arrival_ns: int, hold_ns: int) -> int:
+        """See `Grants.grant`; raises `LockHeld` if the lock is not free on arrival."""
+        if self.lock.free_at_ns > arrival_ns:
+            raise LockHeld
+        return self.lock.grant(cpu, arrival_ns, hold_ns)
+
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
+        self.lock.let_go(now_ns)
+
+
+def as_taken(lock: FifoLock, holds: int, attempt: bool) -> Grants:
+    """Give a lock as a request takes it: several times, or only if it is free."""
+    if attempt:
+        return Attempt(lock)
+    return lock if holds == 1 else Repeated(lock, holds)

@@ -156,6 +156,22 @@ class Port:
         self._failed(Failure(operation, self.cpu, begin_ns, self.now_ns, addr, areas, refused, str(error)))
         self.forget()
 
+    @property
+    def accounts(self) -> tuple[int, int, int, int]:
+        """Now, and the sums of the present operation so far: probes, queue_ns, service_ns."""
+        return self.now_ns, self.probes, self.queue_ns, self.service_ns
+
+    def complete_part(self, operation: str, since: tuple[int, int, int, int], addr: int, answer: Answer) -> None:
+        """Record what was done as a part of the present operation `since` its `accounts` were those; it keeps them.
+
+        If the part inserted or removed anything (`answer`), the operation around it must not have done so yet:
+        whoever judges answers takes all that a CPU did until then for known.
+        """
+        begin_ns, probes, queue_ns, service_ns = since
+        probes, queue_ns = self.probes - probes, self.queue_ns - queue_ns
+        service_ns = self.service_ns - service_ns
+        self._completed((operation, self.cpu, begin_ns, self.now_ns, probes, queue_ns, service_ns, addr, answer))
+
     def forget(self) -> None:
         """Start new accounts without a record: the present operation failed."""
         self.probes = self.queue_ns = self.service_ns = 0

@@ -98,6 +98,11 @@ class BusyTree:
         if len(leaf) > LEAF_MAX:
             self._split(index)
 
+    def replace(self, area: VmapArea) -> None:
+        """Put `area` where one of the same range is; O(1)."""
+        assert self._by_start[area.va_start] == area, f"{area} is not there"
+        self._by_start[area.va_start] = area
+
     def unlink(self, va_start: int) -> VmapArea | None:
         """Take out and return the area that starts at `va_start`, None if there is none; as `insert`."""
         area = self._by_start.pop(va_start, None)

@@ -11,9 +11,10 @@ addr=0xffffc90000000000)` is 17 bytes:
     03                      node_id
     cf ffffc90000000000     addr
 
-A field is an unsigned 64-bit int, a bool, a UTF-8 string, an area `[va_start, va_end]`, an array of areas
-or, in an envelope, a message, as the class declares; no message needs code of its own here. The encoder writes the
-shortest msgpack form of each value, the decoder takes any form.
+A field is an unsigned 64-bit int, a bool, a UTF-8 string, an area `[va_start, va_end]`, a vm
+`[flags, caller, nr_pages, phys_addr, requested_size]`, an array of areas or ints or, in an envelope, a message, as
+the class declares; no message needs code of its own here. An area with flags or a vm is `[va_start, va_end, flags,
+vm or nil]`. The encoder writes the shortest msgpack form of each value, the decoder takes any form.
 
 Whoever sends the bytes is not trusted. Decoding fails with a `ProtocolError` and with nothing else, and
 holds memory in proportion to the bytes received, never to the counts announced in them. So msgpack is
@@ -31,7 +32,7 @@ from msgpack import OutOfData, Unpacker, UnpackException, packb, unpackb
 
 from protocol import envelopes as e
 from protocol import messages as m
-from protocol.area import ULONG_MAX, VmapArea
+from protocol.area import ULONG_MAX, VmapArea, VmStruct
 from protocol.envelopes import Envelope
 from protocol.errors import ProtocolError, UnknownKind
 from protocol.messages import Message
@@ -45,8 +46,8 @@ HEADER_SIZE: Final = 4
 MAX_FRAME: Final = 1 << 20
 """The most bytes that may follow a frame's length: 1 MiB.
 
-An area takes 19 bytes at most, so 55,000 of them fit, far more than one hold of a lock should cover;
-and it is all the memory for unread bytes that one peer can claim.
+A bare area takes 19 bytes at most, so 55,000 of them fit, far more than one hold of a lock should cover; one with
+flags and a vm some 60 and its caller's name. It is all the memory for unread bytes that one peer can claim.
 """
 
 SMALL: Final = 256
@@ -64,6 +65,22 @@ KINDS: Final[dict[int, type[Message]]] = {
     9: m.Allocate,
     10: m.Release,
     11: m.GetFreeStatistics,
+    12: m.FindRange,
+    13: m.TryFind,
+    14: m.SetupVm,
+    15: m.PoolTake,
+    16: m.LazyInsert,
+    17: m.DetachLazy,
+    18: m.PopulatePools,
+    19: m.DecayPools,
+    20: m.CollectReclaimed,
+    21: m.CountPools,
+    22: m.ListLazy,
+    23: m.ReleaseMany,
+    24: m.AllocatePercpu,
+    25: m.AddLazyPages,
+    26: m.SubtractLazyPages,
+    27: m.ReadLazyPages,
     62: m.ListFree,
     63: m.OpenSession,
     64: m.Found,
@@ -76,6 +93,10 @@ KINDS: Final[dict[int, type[Message]]] = {
     71: m.Released,
     72: m.FreeStatistics,
     73: m.Refused,
+    74: m.Busy,
+    75: m.Detached,
+    76: m.Counted,
+    77: m.LazyPages,
     95: m.SessionOpened,
 }
 """The kind numbers: requests from 1, replies from 64. A number keeps its meaning and is not used again."""
@@ -94,6 +115,10 @@ ENVELOPES: Final[dict[int, type[Envelope]]] = {
     122: e.Rebuilt,
 }
 """The kind numbers of envelopes: connections and journals hold these, and messages within them only."""
+
+
+NIL: Final = 0xC0
+"""msgpack's nil: an area without a vm."""
 
 
 # -- values: how each declared type goes to the wire and comes back --------------------------------
@@ -138,12 +163,27 @@ def _range(va_start: object, va_end: object) -> tuple[int, int]:
     raise _Unfit(f"[{_int(va_start):#x}, {_int(va_end):#x}]")
 
 
-def _write_area(area: object) -> tuple[int, int]:
-    return _range(area.va_start, area.va_end) if type(area) is VmapArea else _unfit(area)
+def _write_area(area: object) -> tuple[object, ...]:
+    if type(area) is not VmapArea:
+        _unfit(area)
+    if area.vm is None and area.flags == 0:
+        return _range(area.va_start, area.va_end)
+    vm = None if area.vm is None else _write_vm(area.vm)
+    return (*_range(area.va_start, area.va_end), _int(area.flags), vm)
 
 
-def _write_areas(areas: object) -> list[tuple[int, int]]:
+def _write_vm(vm: object) -> tuple[object, ...]:
+    if type(vm) is not VmStruct:
+        _unfit(vm)
+    return _int(vm.flags), _str(vm.caller), _int(vm.nr_pages), _int(vm.phys_addr), _int(vm.requested_size)
+
+
+def _write_areas(areas: object) -> list[tuple[object, ...]]:
     return [_write_area(area) for area in areas] if type(areas) is tuple else _unfit(areas)
+
+
+def _write_ints(values: object) -> list[object]:
+    return [_int(value) for value in values] if type(values) is tuple else _unfit(values)
 
 
 def _take(unpacker: Unpacker, size: int) -> bytes | bytearray:
@@ -155,7 +195,10 @@ def _take(unpacker: Unpacker, size: int) -> bytes | bytearray:
 
 def _read_length(unpacker: Unpacker) -> int:
     # Not by read_array_header(): where msgpack runs as pure Python, max_array_len=0 stops that too.
-    marker = _take(unpacker, 1)[0]
+    return _length(unpacker, _take(unpacker, 1)[0])
+
+
+def _length(unpacker: Unpacker, marker: int) -> int:
     if marker & 0xF0 == 0x90:
         return marker & 0x0F
     if marker not in (0xDC, 0xDD):
@@ -170,9 +213,33 @@ def _read_int(unpacker: Unpacker) -> int:
 
 def _read_area(unpacker: Unpacker) -> VmapArea:
     length = _read_length(unpacker)
-    if length != 2:
+    if length == 2:
+        return VmapArea(*_range(unpacker.unpack(), unpacker.unpack()))
+    if length != 4:
         raise _Unfit(f"array of {length}")
-    return VmapArea(*_range(unpacker.unpack(), unpacker.unpack()))
+    va_start, va_end = _range(unpacker.unpack(), unpacker.unpack())
+    flags, vm = _int(unpacker.unpack()), _read_vm_or_nil(unpacker)
+    return _full_area(va_start, va_end, flags, vm)
+
+
+def _read_vm_or_nil(unpacker: Unpacker) -> VmStruct | None:
+    marker = _take(unpacker, 1)[0]
+    return None if marker == NIL else _read_vm_fields(unpacker, _length(unpacker, marker))
+
+
+def _read_vm(unpacker: Unpacker) -> VmStruct:
+    return _read_vm_fields(unpacker, _read_length(unpacker))
+
+
+def _read_vm_fields(unpacker: Unpacker, length: int) -> VmStruct:
+    if length != 5:
+        raise _Unfit(f"array of {length}")
+    flags, caller = _int(unpacker.unpack()), _str(unpacker.unpack())
+    return VmStruct(flags, caller, *[_int(unpacker.unpack()) for _ in range(3)])
+
+
+def _read_ints(unpacker: Unpacker) -> tuple[int, ...]:
+    return tuple([_int(unpacker.unpack()) for _ in range(_read_length(unpacker))])
 
 
 def _read_areas(unpacker: Unpacker) -> tuple[VmapArea, ...]:
@@ -198,9 +265,33 @@ def _read_message(unpacker: Unpacker) -> Message:
 
 
 def _made_area(value: Any) -> VmapArea:
-    if type(value) is not list or len(value) != 2:
+    if type(value) is not list:
         _unfit(value)
-    return VmapArea(*_range(*value))
+    if len(value) == 2:
+        return VmapArea(*_range(*value))
+    if len(value) != 4:
+        _unfit(value)
+    va_start, va_end, flags, vm = value
+    va_start, va_end = _range(va_start, va_end)
+    return _full_area(va_start, va_end, _int(flags), None if vm is None else _made_vm(vm))
+
+
+def _full_area(va_start: int, va_end: int, flags: int, vm: VmStruct | None) -> VmapArea:
+    """Make an area that came as an array of four; a bare one has a shorter form, and no other."""
+    if not flags and vm is None:
+        raise _Unfit("array of 4 for a bare area")
+    return VmapArea(va_start, va_end, flags, vm)
+
+
+def _made_vm(value: Any) -> VmStruct:
+    if type(value) is not list or len(value) != 5:
+        _unfit(value)
+    flags, caller, *rest = value
+    return VmStruct(_int(flags), _str(caller), *[_int(one) for one in rest])
+
+
+def _made_ints(value: Any) -> tuple[int, ...]:
+    return tuple([_int(one) for one in value]) if type(value) is list else _unfit(value)
 
 
 def _made_areas(value: Any) -> tuple[VmapArea, ...]:
@@ -229,11 +320,14 @@ def _scalar(expected: str, check: Callable[[object], object], read: Callable[[Un
 _INT: Final = _scalar("an int in 0..2**64-1", _int, _read_int)
 _ARRAY: Final = _WireType("an array [kind, field, ...]", list, _read_field_count, list)
 _AREA: Final = "[va_start, va_end] with 0 <= va_start < va_end < 2**64"
+_VM: Final = "[flags, caller, nr_pages, phys_addr, requested_size]"
 _WIRE_TYPES: Final[dict[object, _WireType]] = {
     int: _INT,
     bool: _scalar("a bool", _bool, lambda unpacker: _bool(unpacker.unpack())),
     str: _scalar("a UTF-8 string", _str, lambda unpacker: _str(unpacker.unpack())),
     VmapArea: _WireType(f"an area {_AREA}", _write_area, _read_area, _made_area),
+    VmStruct: _WireType(f"a vm {_VM}", _write_vm, _read_vm, _made_vm),
+    tuple[int, ...]: _WireType("ints in 0..2**64-1", _write_ints, _read_ints, _made_ints),
     tuple[VmapArea, ...]: _WireType(f"areas, each {_AREA}", _write_areas, _read_areas, _made_areas),
     Message: _WireType("a message", _write_message, _read_message, _made_message),
 }

@@ -5,16 +5,18 @@ Mirrors `free_vmap_area_root` under `free_vmap_area_lock`: `__alloc_vmap_area()`
 window, and so does this machine (`vmap_init_free_space`: [1, ULONG_MAX)).
 """
 
-from itertools import islice
+from collections.abc import Sequence
+from itertools import islice, pairwise
 from typing import assert_never
 
-from protocol.area import ULONG_MAX
+from protocol.area import PAGE_SIZE, ULONG_MAX, VmapArea
 from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
 from protocol.messages import (
     LIST_MOST,
     Allocate,
     Allocated,
+    AllocatePercpu,
     Areas,
     FreeSpaceRequest,
     FreeStatistics,
@@ -24,6 +26,7 @@ from protocol.messages import (
     Refused,
     Release,
     Released,
+    ReleaseMany,
     Reply,
 )
 from protocol.work import Work
@@ -41,8 +44,9 @@ class FreeSpaceMachine:
     Not `Rebuildable`: where it places an area can depend on the shape of its tree, and that on its whole history.
     """
 
-    def __init__(self) -> None:
-        self.space = FreeSpace(*SPACE)
+    def __init__(self, taken: Sequence[VmapArea] = (), page_size: int = PAGE_SIZE) -> None:
+        """Make all free but `taken`, a vmlist in address order (kernel: `vmap_init_free_space`)."""
+        self.space = FreeSpace(*SPACE, taken, page_size=page_size)
         self._requests = 0
         self._works = [Work(LOCK, depth, 1) for depth in range(65)]
 
@@ -55,6 +59,10 @@ class FreeSpaceMachine:
                 return self._allocate(request), work
             case Release():
                 return self._release(request), work
+            case ReleaseMany():
+                return self._release_many(request.areas), self._work(work, len(request.areas))
+            case AllocatePercpu():
+                return self._allocate_percpu(request), self._work(work, len(request.offsets))
             case GetFreeStatistics():
                 return self.statistics(), work
             case ListFree():
@@ -85,6 +93,30 @@ class FreeSpaceMachine:
         listed = tuple(islice(above, limit + 1))
         more = len(listed) > limit
         return Areas(listed[:limit], more), Work(LOCK, len(self.space).bit_length(), max(1, len(listed) - more))
+
+    def _release_many(self, areas: tuple[VmapArea, ...]) -> Reply:
+        for done, area in enumerate(areas):
+            refusal = self._release(Release(area))
+            if not isinstance(refusal, Released):
+                for earlier in areas[:done]:
+                    self.space.take(earlier.va_start, earlier.va_end)
+                return refusal
+        return Released()
+
+    def _allocate_percpu(self, request: AllocatePercpu) -> Reply:
+        offsets, sizes, align = request.offsets, request.sizes, request.align
+        if len(offsets) != len(sizes) or not offsets or min(sizes) <= 0 or align <= 0 or align & (align - 1):
+            return Refused("bad-range", f"offsets {offsets} with sizes {sizes}, align {align}")
+        if any((offset | size) & (align - 1) for offset, size in zip(offsets, sizes, strict=True)):
+            return Refused("bad-range", f"offsets {offsets} and sizes {sizes} are no multiples of {align}")
+        groups = sorted(zip(offsets, sizes, strict=True))
+        if any(offset + size > following for (offset, size), (following, _size) in pairwise(groups)):
+            return Refused("bad-range", f"offsets {offsets} with sizes {sizes} overlap")
+        areas = self.space.allocate_percpu(offsets, sizes, align, request.vstart, request.vend)
+        return NotFound() if areas is None else Areas(tuple(areas), False)
+
+    def _work(self, one: Work, moved: int) -> Work:
+        return one if moved <= 1 else Work(LOCK, one.visited, moved)
 
     def statistics(self) -> FreeStatistics:
         """Give the counters, without counting as a request."""

@@ -1,7 +1,7 @@
 """The free ranges of the address space: who gets which addresses, and how they come back.
 
-Decides placement. `allocate` takes the lowest addresses that fit, `release` joins a range with the free
-ranges it touches. The invariants, asserted by `_check()`:
+Decides placement, exactly as the kernel does: recorded traces are replayed against it. The invariants, asserted
+by `_check()`:
 
 - the ranges lie inside the space; between two of them at least one byte is taken;
 - `bytes_free` is the sum of their sizes and `largest` the size of the greatest.
@@ -9,13 +9,16 @@ ranges it touches. The invariants, asserted by `_check()`:
 So a fully released space is one range again, whatever was allocated before. Who holds the taken bytes is
 not known here.
 
-Mirrors, as of v6.9, `vmap_init_free_space()`, `__alloc_vmap_area()` with `find_vmap_lowest_match()` and
-`va_clip()`, and `merge_or_add_vmap_area_augment()` of mm/vmalloc.c; the tree is in `red_black.py`. The
-kernel keeps a sorted list of the same ranges beside its tree; here the way down the tree finds the
-neighbours.
+Mirrors, as of v6.9 to v7.1, `vmap_init_free_space()`, `__alloc_vmap_area()` with `find_vmap_lowest_match()`,
+`is_within_this_va()` and `va_clip()`, `merge_or_add_vmap_area_augment()` and the search of
+`pcpu_get_vm_areas()`; the tree is in `red_black.py`. Where an alignment above a page makes the search look for
+longer ranges than it needs, what it finds depends on the *shape* of the tree. So the shape is the kernel's too:
+of a range that is cut in two the upper part keeps the node and the lower part gets a new one, and a range that
+joins its two neighbours takes the upper one's node out before it extends the lower one. The kernel keeps a
+sorted list of the same ranges beside its tree; here the way down the tree finds the neighbours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from protocol.area import PAGE_SIZE, VmapArea
@@ -24,20 +27,28 @@ from protocol.red_black import NIL, RangeTree
 
 
 class FreeSpace:
-    """The free part of the space `[start, end)`, in bytes; at first that is all of it.
+    """The free part of the space `[start, end)`, in bytes; at first that is all of it but what is `taken`.
 
-    The kernel's own space is `FreeSpace(1, ULONG_MAX)`.
+    The kernel's own space is `FreeSpace(1, ULONG_MAX)`; `taken` areas (its `vmlist`) are in address order and do
+    not overlap: raises BadRange if not.
     """
 
-    __slots__ = ("_bytes_free", "_end", "_start", "_tree")
+    __slots__ = ("_bytes_free", "_end", "_page_size", "_start", "_tree")
 
-    def __init__(self, start: int, end: int) -> None:
+    def __init__(self, start: int, end: int, taken: Sequence[VmapArea] = (), *, page_size: int = PAGE_SIZE) -> None:
         assert 0 <= start < end, f"no space: [{start:#x}, {end:#x})"
         self._start = start
         self._end = end
-        self._bytes_free = end - start
+        self._page_size = page_size
+        self._bytes_free = 0
         self._tree = RangeTree()
-        self._tree.insert_after(NIL, start, end)
+        reached = start
+        for area in taken:
+            if not reached <= area.va_start < area.va_end <= end:
+                raise BadRange(f"{area!r} is empty, out of order, or outside [{start:#x}, {end:#x})")
+            self._add_last(reached, area.va_start)
+            reached = area.va_end
+        self._add_last(reached, end)
 
     @property
     def bytes_free(self) -> int:
@@ -60,6 +71,7 @@ class FreeSpace:
         """Make an equal space, the shape of its tree included. O(n), by copies of lists."""
         twin = FreeSpace.__new__(FreeSpace)
         twin._start, twin._end, twin._bytes_free = self._start, self._end, self._bytes_free
+        twin._page_size = self._page_size
         twin._tree = self._tree.copy()
         return twin
 
@@ -87,6 +99,13 @@ class FreeSpace:
         previous, _following = self._tree.neighbours(va_start)
         return previous != NIL and va_end <= self._tree.va_end[previous]
 
+    def block(self, addr: int) -> VmapArea | None:
+        """Give the free range that `addr` is in, None if it is not free. O(log n)."""
+        previous, _following = self._tree.neighbours(addr)
+        if previous == NIL or self._tree.va_end[previous] <= addr:
+            return None
+        return VmapArea(self._tree.va_start[previous], self._tree.va_end[previous])
+
     def take(self, va_start: int, va_end: int) -> None:
         """Take out exactly `[va_start, va_end)`. O(log n).
 
@@ -96,6 +115,23 @@ class FreeSpace:
         if previous == NIL or va_end > self._tree.va_end[previous] or va_start >= va_end:
             raise BadRange(f"{VmapArea(va_start, va_end)!r} is not free")
         self._clip(previous, va_start, va_end)
+
+    def allocate_percpu(
+        self, offsets: Sequence[int], sizes: Sequence[int], align: int, vstart: int, vend: int
+    ) -> list[VmapArea] | None:
+        """Take out an area for each offset from one common base, the highest base that has room for all.
+
+        Kernel: the search of `pcpu_get_vm_areas()`, v6.9: from the top of `[vstart, vend)` down, with the base
+        pulled down until all areas fit; `sizes` belong to `offsets`, both multiples of `align`. None, with nothing
+        changed, if there is no such base. O(steps · log n).
+        """
+        base = self._percpu_base(offsets, sizes, align, vstart, vend)
+        if base is None:
+            return None
+        areas = [VmapArea(base + offset, base + offset + size) for offset, size in zip(offsets, sizes, strict=True)]
+        for area in areas:
+            self.take(area.va_start, area.va_end)
+        return areas
 
     def release(self, area: VmapArea) -> None:
         """Make `area` free again and join it with the free ranges on both sides. O(log n).
@@ -135,7 +171,7 @@ class FreeSpace:
         assert vstart <= vend, f"vstart {vstart:#x} is above vend {vend:#x}"
         # A range of so many bytes fits wherever it begins. Where the window is as large as the area, nothing but
         # its very beginning will do, and the room for aligning is not asked for.
-        length = size if align <= PAGE_SIZE or vend - vstart == size else size + align - 1
+        length = size if align <= self._page_size or vend - vstart == size else size + align - 1
         tree = self._tree
         starts, ends, largest = tree.va_start, tree.va_end, tree.subtree_max_size
         left, right, parent = tree.left, tree.right, tree.parent
@@ -159,6 +195,50 @@ class FreeSpace:
                 node = parent[node]
                 descending = False
         return NIL, None
+
+    def _percpu_base(
+        self, offsets: Sequence[int], sizes: Sequence[int], align: int, vstart: int, vend: int
+    ) -> int | None:
+        """Find the base: go round the areas, from the last one down, until all fit since the base last moved."""
+        tree = self._tree
+        ends = [offset + size for offset, size in zip(offsets, sizes, strict=True)]
+        lowest, highest = (vstart + align - 1) & -align, vend & -align
+        area = term_area = max(range(len(offsets)), key=offsets.__getitem__)
+        node, end = self._end_from_reverse(self._enclosing(highest), highest, align)
+        base = end - ends[area]
+        while node != NIL and base >= lowest:
+            if base + ends[area] > tree.va_end[node] or base + offsets[area] < tree.va_start[node]:
+                if base + ends[area] <= tree.va_end[node]:
+                    node = self._enclosing(tree.va_start[node] - 1)
+                node, end = self._end_from_reverse(node, highest, align)
+                base = end - ends[area]
+                term_area = area
+                continue
+            area = (area or len(offsets)) - 1
+            if area == term_area:
+                return base
+            node = self._enclosing(base + ends[area])
+        return None
+
+    def _end_from_reverse(self, node: int, highest: int, align: int) -> tuple[int, int]:
+        """Find the highest aligned end in `node` or below (kernel: `pvm_determine_end_from_reverse`)."""
+        tree = self._tree
+        while node != NIL:
+            end = min(tree.va_end[node] & -align, highest)
+            if tree.va_start[node] < end:
+                return node, end
+            node = self._enclosing(tree.va_start[node] - 1)
+        return NIL, 0
+
+    def _enclosing(self, addr: int) -> int:
+        """Find the last range that starts at or below `addr` (kernel: `pvm_find_va_enclose_addr`)."""
+        return self._tree.neighbours(addr)[0]
+
+    def _add_last(self, va_start: int, va_end: int) -> None:
+        """Append a free range above all others; nothing if it is empty."""
+        if va_start < va_end:
+            self._tree.insert_after(self._enclosing(va_start), va_start, va_end)
+            self._bytes_free += va_end - va_start
 
     def _clip(self, node: int, va_start: int, va_end: int) -> None:
         """Cut `[va_start, va_end)` out of the range of `node` (kernel: `va_clip`, its four fit types)."""

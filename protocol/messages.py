@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, get_args
 
 from attrs import define
 
-from protocol.area import VmapArea
+from protocol.area import VmapArea, VmStruct
 
 LIST_MOST = 32_768
 """Most areas in one listing, whatever the request allows: its reply fits a frame."""
@@ -84,6 +84,99 @@ class GetStatistics:
     node_id: int
 
 
+@define
+class FindRange:
+    """List the areas of node `node_id` that overlap `[addr, end)`, under one hold (vread_iter() up to v6.8)."""
+
+    node_id: int
+    addr: int
+    end: int
+
+
+@define
+class TryFind:
+    """Find the area of node `node_id` that contains `addr` if the lock is free at once (`vmalloc_dump_obj`)."""
+
+    node_id: int
+    addr: int
+
+
+@define
+class SetupVm:
+    """Say what the area that starts at `va_start` is used for (kernel: `setup_vmalloc_vm`)."""
+
+    va_start: int
+    vm: VmStruct
+
+
+@define
+class PoolTake:
+    """Take an area out of the pool of node `node_id` (kernel: `node_pool_del_va`)."""
+
+    node_id: int
+    size: int
+    align: int
+
+
+@define
+class LazyInsert:
+    """Put `area`, which is in no tree, into the lazy tree of node `node_id` (`free_vmap_area_noflush`)."""
+
+    node_id: int
+    area: VmapArea
+
+
+@define
+class DetachLazy:
+    """Move the lazy tree of node `node_id` to its purge list (kernel: `__purge_vmap_area_lazy`)."""
+
+    node_id: int
+
+
+@define
+class PopulatePools:
+    """Empty the purge list of node `node_id`, into its pools if `populate` (kernel: `purge_vmap_node`).
+
+    Gives what the pools did not take, in the order in which it goes to the free space.
+    """
+
+    node_id: int
+    populate: bool
+
+
+@define
+class DecayPools:
+    """Shrink the pools of node `node_id` or, if `full`, empty them (kernel: `decay_va_pool_node`).
+
+    Gives what left the pools, merged, in address order.
+    """
+
+    node_id: int
+    full: bool
+
+
+@define
+class CollectReclaimed:
+    """Give what did not fit into the answer to `PopulatePools` or `DecayPools`; it is in no tree."""
+
+    node_id: int
+
+
+@define
+class CountPools:
+    """Count the areas in the pools of node `node_id` (kernel: `vmap_node_shrink_count`)."""
+
+    node_id: int
+
+
+@define
+class ListLazy:
+    """List the areas in the lazy tree of node `node_id` from `start` on (kernel: `show_purge_info`)."""
+
+    node_id: int
+    start: int
+
+
 # -- requests to the free space -------------------------------------------------------------------
 
 
@@ -108,6 +201,24 @@ class Release:
 
 
 @define
+class ReleaseMany:
+    """Give all of `areas` back, in this order and under one hold (kernel: `reclaim_list_global`)."""
+
+    areas: tuple[VmapArea, ...]
+
+
+@define
+class AllocatePercpu:
+    """Take an area at each of `offsets` from one base as high as possible (kernel: `pcpu_get_vm_areas`)."""
+
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    align: int
+    vstart: int
+    vend: int
+
+
+@define
 class GetFreeStatistics:
     """Ask the free space for its counters."""
 
@@ -118,6 +229,29 @@ class ListFree:
 
     start: int
     limit: int
+
+
+# -- requests to the counter of lazy pages --------------------------------------------------------
+
+
+@define
+class AddLazyPages:
+    """Count `pages` more as lazily freed (kernel: `atomic_long_add_return(…, &vmap_lazy_nr)`)."""
+
+    pages: int
+
+
+@define
+class SubtractLazyPages:
+    """Count `pages` less, in `times` atomic operations (kernel: `atomic_long_sub`)."""
+
+    pages: int
+    times: int
+
+
+@define
+class ReadLazyPages:
+    """Ask for the pages that are lazily freed (kernel: `atomic_long_read`)."""
 
 
 # -- requests to the sessions in front of a machine (`protocol.sessions`) -------------------------
@@ -205,6 +339,35 @@ class SessionOpened:
 
 
 @define
+class Busy:
+    """The lock was held: nothing was done."""
+
+
+@define
+class Detached:
+    """What the purge list holds now: areas, the pages in them, and the range `[start, end)` they lie in."""
+
+    areas: int
+    pages: int
+    start: int
+    end: int
+
+
+@define
+class Counted:
+    """So many areas."""
+
+    count: int
+
+
+@define
+class LazyPages:
+    """The pages that are lazily freed, after the request."""
+
+    pages: int
+
+
+@define
 class Refused:
     """The request could not be served and changed nothing.
 
@@ -217,9 +380,26 @@ class Refused:
     detail: str
 
 
-NodeRequest: TypeAlias = Find | FindUnlink | Insert | InsertBatch | Unlink | FindExceed | ListAreas | GetStatistics
-FreeSpaceRequest: TypeAlias = Allocate | Release | GetFreeStatistics | ListFree
-Request: TypeAlias = NodeRequest | FreeSpaceRequest | OpenSession
+BusyRequest: TypeAlias = (
+    Find
+    | FindUnlink
+    | Insert
+    | InsertBatch
+    | Unlink
+    | FindExceed
+    | FindRange
+    | TryFind
+    | SetupVm
+    | ListAreas
+    | GetStatistics
+)
+FreedRequest: TypeAlias = (
+    PoolTake | LazyInsert | DetachLazy | PopulatePools | DecayPools | CollectReclaimed | CountPools | ListLazy
+)
+NodeRequest: TypeAlias = BusyRequest | FreedRequest
+FreeSpaceRequest: TypeAlias = Allocate | Release | ReleaseMany | AllocatePercpu | GetFreeStatistics | ListFree
+LazyPagesRequest: TypeAlias = AddLazyPages | SubtractLazyPages | ReadLazyPages
+Request: TypeAlias = NodeRequest | FreeSpaceRequest | LazyPagesRequest | OpenSession
 Reply: TypeAlias = (
     Found
     | NotFound
@@ -231,6 +411,10 @@ Reply: TypeAlias = (
     | Released
     | FreeStatistics
     | SessionOpened
+    | Busy
+    | Detached
+    | Counted
+    | LazyPages
     | Refused
 )
 Message: TypeAlias = Request | Reply

@@ -1,38 +1,48 @@
 """The node machine: a vmap node's busy tree, and what can be asked of it.
 
-Mirrors `struct vmap_node` of mm/vmalloc.c since v6.9, as far as `busy`: one request is one hold of
-`busy.lock`. Usually a machine owns one node's tree; where one lock is to guard everything (the strategy
-`global`) one machine owns all the trees. A request for a node that is not in its charge is refused:
-members that disagree about the layout find out at once.
+Mirrors `struct vmap_node` of mm/vmalloc.c since v6.9. Here is its `busy`: one request is one hold of
+`busy.lock`. What it keeps of freed areas, under locks of their own, is in `freed.py`. Usually a machine owns one
+node; where one lock is to guard all busy trees (the strategy `global`) one machine owns all nodes. A request for a
+node that is not in its charge is refused: members that disagree about the layout find out at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TypeAlias, assert_never
+from itertools import islice, takewhile
+from typing import assert_never
 
 from attrs import define, field
 
-from protocol.area import VmapArea, ZoneLayout
+from protocol.area import PAGE_SIZE, VmapArea, ZoneLayout
 from protocol.busy_tree import BusyTree
 from protocol.errors import AreaOverlap, BadRange, VmapsimError
+from protocol.freed import FreedAreas, Served, listing
+from protocol.kernel import KERNELS, Kernel
 from protocol.messages import (
-    LIST_MOST,
-    Areas,
+    CollectReclaimed,
+    CountPools,
+    DecayPools,
+    DetachLazy,
     Find,
     FindExceed,
+    FindRange,
     FindUnlink,
     Found,
     GetStatistics,
     Insert,
     InsertBatch,
     Inserted,
+    LazyInsert,
     ListAreas,
+    ListLazy,
     NodeRequest,
     NodeStatistics,
     NotFound,
+    PoolTake,
+    PopulatePools,
     Refused,
-    Reply,
     Request,
+    SetupVm,
+    TryFind,
     Unlink,
     Unlinked,
 )
@@ -44,8 +54,6 @@ INSERTED_ONE = Inserted(1)
 REBUILD_AREAS = 4096
 """Areas in one of the requests of `NodeMachine.rebuild`."""
 
-Served: TypeAlias = tuple[Reply, Work]
-
 
 class _NotMine(Exception):
     """The node with this id is not in the machine's charge."""
@@ -55,6 +63,7 @@ class _NotMine(Exception):
 class _Node:
     """A node in the machine's charge."""
 
+    freed: FreedAreas
     tree: BusyTree = field(factory=BusyTree)
     requests: int = 0
 
@@ -72,13 +81,21 @@ class NodeMachine:
     A request changes the trees entirely or, when it is refused, not at all.
     """
 
-    def __init__(self, layout: ZoneLayout, node_ids: Sequence[int], lock: str) -> None:
+    def __init__(
+        self,
+        layout: ZoneLayout,
+        node_ids: Sequence[int],
+        lock: str,
+        kernel: Kernel = KERNELS["6.16"],
+        page_size: int = PAGE_SIZE,
+    ) -> None:
         self._home = layout.addr_to_node_id
-        self._nodes = _Nodes((node_id, _Node()) for node_id in node_ids)
+        self._nodes = _Nodes((node_id, _Node(FreedAreas(node_id, kernel, page_size))) for node_id in node_ids)
         self.lock = lock
-        """The name of the one lock under which all its requests are served."""
+        """The name of the one lock under which all requests about busy areas are served."""
         # Work is a value: that of moving one area is made once per depth of the tree.
         self._works = [Work(lock, depth, 1) for depth in range(65)]
+        self._attempts = [Work(lock, depth, 1, attempt=True) for depth in range(65)]
 
     @property
     def node_ids(self) -> tuple[int, ...]:
@@ -88,6 +105,10 @@ class NodeMachine:
     def areas(self, node_id: int) -> Iterable[VmapArea]:
         """Give the areas of a node in address order, without counting as a request."""
         return self._nodes[node_id].tree
+
+    def freed(self, node_id: int) -> FreedAreas:
+        """Give what a node keeps of freed areas, without counting as a request."""
+        return self._nodes[node_id].freed
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Insert areas that are there before the first request (kernel: `vmalloc_init` importing `vmlist`).
@@ -120,11 +141,30 @@ class NodeMachine:
                     return self._unlink(self._nodes[self._home(request.va_start)], request.va_start)
                 case FindExceed():
                     return self._find_exceed(self._nodes[request.node_id], request.addr)
+                case FindRange():
+                    return self._find_range(self._nodes[request.node_id], request)
+                case TryFind():
+                    return self._try_find(self._nodes[request.node_id], request.addr)
+                case SetupVm():
+                    return self._setup_vm(self._nodes[self._home(request.va_start)], request)
                 case ListAreas():
                     return self._list_areas(self._nodes[request.node_id], request)
                 case GetStatistics():
                     self._nodes[request.node_id].requests += 1
                     return self.statistics(request.node_id), self._works[0]
+                case (
+                    PoolTake()
+                    | LazyInsert()
+                    | DetachLazy()
+                    | PopulatePools()
+                    | DecayPools()
+                    | CollectReclaimed()
+                    | CountPools()
+                    | ListLazy()
+                ):
+                    node = self._nodes[request.node_id]
+                    node.requests += 1
+                    return node.freed.handle(request)
                 case _:
                     assert_never(request)
         except _NotMine as not_mine:
@@ -175,13 +215,32 @@ class NodeMachine:
                 return _refusal(error), work
         return Inserted(len(areas)), work
 
+    def _find_range(self, node: _Node, request: FindRange) -> Served:
+        node.requests += 1
+        first = node.tree.find_exceed(request.addr)
+        start = request.end if first is None else first.va_start
+        reply = listing(takewhile(lambda area: area.va_start < request.end, node.tree.iterate_from(start)))
+        return reply, self._work(node.tree.depth, max(1, len(reply.areas)))
+
+    def _try_find(self, node: _Node, addr: int) -> Served:
+        node.requests += 1
+        area = node.tree.find(addr)
+        return (NOT_FOUND if area is None else Found(area)), self._attempts[node.tree.depth]
+
+    def _setup_vm(self, node: _Node, request: SetupVm) -> Served:
+        node.requests += 1
+        work = self._works[node.tree.depth]
+        area = node.tree.find(request.va_start)
+        if area is None or area.va_start != request.va_start:
+            return NOT_FOUND, work
+        area = VmapArea(area.va_start, area.va_end, area.flags, request.vm)
+        node.tree.replace(area)
+        return Found(area), work
+
     def _list_areas(self, node: _Node, request: ListAreas) -> Served:
         node.requests += 1
-        limit = min(request.limit, LIST_MOST)
-        listed = tuple(islice(node.tree.iterate_from(request.start), limit + 1))
-        more = len(listed) > limit
-        work = self._work(node.tree.depth, max(1, len(listed) - more))
-        return Areas(listed[:limit], more), work
+        reply = listing(node.tree.iterate_from(request.start), request.limit)
+        return reply, self._work(node.tree.depth, max(1, len(reply.areas)))
 
     def rebuild(self) -> Iterator[Request]:
         """Give the requests that make the trees of a fresh machine equal to these; O(n)."""
@@ -206,6 +265,7 @@ class NodeMachine:
         """Assert that every tree is sound and every area at home; O(n)."""
         for node_id, node in self._nodes.items():
             node.tree._check()
+            node.freed._check()
             for area in node.tree:
                 assert self._home(area.va_start) == node_id, f"{area} is not at home"
 

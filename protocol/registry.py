@@ -2,8 +2,9 @@
 
 `forward.py` offers the function `forward`, `bounded.py` the attrs class `Bounded`, `per_area.py` is called
 "per-area", and a file named after a Python keyword carries a trailing underscore (`global_.py` is "global",
-its class `Global`). A function is used as it is; a class is created with those of the given parameters that
-it has fields for. Files whose names begin with an underscore are not listed.
+its class `Global`). A folder whose names are the kernel's says so by `SEPARATOR = "_"` in its `__init__.py`: there
+`test_vmalloc.py` is called "test_vmalloc". A function is used as it is; a class is created with those of the given
+parameters that it has fields for. Files whose names begin with an underscore are not listed.
 """
 
 import importlib
@@ -90,7 +91,8 @@ def summary(folder: ModuleType, name: str) -> str:
 def _modules(folder: ModuleType) -> dict[str, str]:
     """Map the names that `folder` offers to those of its modules."""
     stems = [module.name for module in pkgutil.iter_modules(folder.__path__) if module.name[0] != "_"]
-    return {_without_escape(stem).replace("_", "-"): stem for stem in stems}
+    separator = getattr(folder, "SEPARATOR", "-")
+    return {_without_escape(stem).replace("_", separator): stem for stem in stems}
 
 
 def _without_escape(stem: str) -> str:

@@ -7,8 +7,8 @@ import protocol.policies
 import protocol.strategies
 import sim.workloads
 from protocol import registry
+from protocol.kernel import KERNELS
 from sim.costs import MODELS
-from sim.scenario.kernels import KERNELS
 
 Catalogue = dict[str, str]
 

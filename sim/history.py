@@ -30,14 +30,31 @@ from protocol.area import VmapArea
 FINDING = frozenset({"find", "find_interior", "find_miss"})
 """Operations whose answer is the area they found, or none."""
 
-INSERTING = frozenset({"insert", "insert_batch", "alloc"})
+INSERTING = frozenset({"insert", "insert_batch", "alloc", "vm_map_ram", "new_vmap_block", "pcpu_get_vm_areas"})
 """Operations whose answer is what they inserted."""
 
-REMOVING = frozenset({"unlink", "free"})
+REMOVING = frozenset({"unlink", "free", "vm_unmap_ram", "free_vmap_block", "pcpu_free_vm_areas"})
 """Operations whose answer is what they took out; without an answer they are lookups that found nothing."""
 
-SILENT = frozenset({"reserve"})
-"""Operations that say nothing about what is in the trees."""
+SILENT = frozenset(
+    {
+        "reserve",
+        "alloc_failed",
+        "setup_vmalloc_vm",
+        "vb_alloc",
+        "vb_free",
+        "find_vmap_area_exceed_addr",
+        "vread",
+        "vmallocinfo",
+        "vmalloc_dump_obj",
+        "_vm_unmap_aliases",
+        "vmap_node_shrink_scan",
+        "drain_vmap_area_work",
+        "purge_vmap_node",
+    }
+)
+"""Operations that say nothing about what is in the trees. They may be parts of others, or a kworker's, which shares
+its CPU with a client: so they do not tell how far their CPU has come."""
 
 BUCKET_BITS = 16
 """Starts are bucketed by 64 KiB of address, to find the areas around an address."""
@@ -157,7 +174,8 @@ class History:
             else:
                 assert name in SILENT, f"nobody knows what {name} does to areas"
         for operation in operations:
-            self._last_end_ns[operation[1]] = operation[3]
+            if operation[0] not in SILENT:
+                self._last_end_ns[operation[1]] = operation[3]
         for cpu in self._left:
             self._last_end_ns.pop(cpu, None)
         self._settle(min(self._last_end_ns.values(), default=NEVER))
@@ -195,6 +213,10 @@ class History:
 
     def _remove(self, operation: Completed) -> None:
         _name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
+        if type(answer) is tuple:
+            for area in answer:
+                self._remove((*operation[:7], area.va_start, area))
+            return
         if type(answer) is not VmapArea:
             self._judge_miss(operation)
             return

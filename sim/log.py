@@ -7,6 +7,7 @@ import io
 from importlib.metadata import version
 
 import structlog
+from attrs import asdict
 
 from sim.scenario.file import unstructure
 from sim.simulation import Outcome
@@ -25,6 +26,11 @@ def log_of(outcome: Outcome) -> str:
     log.info("planned", version=version("vmapsim"), scenario=unstructure(outcome.scenario), **outcome.facts)
     for lock in outcome.recorder.locks:
         log.debug("lock", name=lock.name, acquisitions=lock.acquisitions, contended=lock.contended)
+    if outcome.vmap is not None:
+        for purge in outcome.vmap.purges:
+            log.debug("purge_vmap_area_lazy", **asdict(purge))
+        for warning, times in sorted(outcome.vmap.warnings.items()):
+            log.warning("kernel", text=warning, times=times)
     for name, verdict in outcome.verdicts.items():
         tell = log.info if verdict.ok else log.error
         tell("checked", check=name, exceptions=verdict.count, first=verdict.first)

@@ -11,9 +11,9 @@ from typing import Any, get_args, get_origin
 from attrs import NOTHING, Attribute, fields, has
 
 from protocol import codec
+from protocol.kernel import CHOICES, KERNELS
 from sim.catalogue import CATALOGUES
 from sim.results import write_files
-from sim.scenario.kernels import KERNELS
 from sim.scenario.model import Scenario
 from sim.scenario.values import Allowed
 
@@ -33,18 +33,17 @@ variant sets itself is refused there.
 
 KERNELS_HEAD = """# Kernels
 
-`space.kernel` names a set of choices. A kernel decides what a scenario leaves open; a key that is set wins.
-What kernels decide so far: the number of nodes and the lookup policy. (A real kernel of 6.9 or later has as many
-nodes as possible CPUs, at most 128; here it is the default of 8 that `space.nodes` changes.)
+`space.kernel` names a set of choices. A kernel decides what a scenario leaves open, and a key that is set wins:
+each choice is settable by itself, in `[kernel]` or, where so named below, in `[space]` and `[lookup]`. The scenario
+in results.json has all of them resolved. What they do: [the flows, by version](../explanation/kernel.md).
 
-| kernel | nodes | policy | what it is |
-|---|---|---|---|
 """
 
 KERNELS_TAIL = """
-Sources: for nodes and the forward search, Uladzislau Rezki's series "Mitigate a vmap lock contention" (v3,
-2 January 2024; merged for v6.9); for the backward search, Baoquan He's patch of 19 April 2025 (6.16 by its
-date). A real 6.12 kernel's order of locks is in tests/data/.
+Sources. For the nodes: Uladzislau Rezki's series "Mitigate a vmap lock contention" (v3, 2 January 2024; merged for
+v6.9) and its review; patch numbers are the series'. For the backward search and the mended decay: Baoquan He's
+patches of April 2025. *By its date* means that the version follows from a patch's date and was not read in a tag.
+A real 6.12 kernel's order of locks is in tests/data/.
 """
 
 
@@ -54,12 +53,22 @@ def scenario_page() -> str:
 
 
 def kernels_page() -> str:
-    """Give docs/reference/kernels.md: what each kernel decides where a scenario does not."""
-    rows = [
-        f"| `{kernel.name}` | {kernel.nodes} | `{kernel.policy}` | {kernel.summary} |\n"
-        for kernel in KERNELS.values()
-    ]
-    return "".join([KERNELS_HEAD, *rows, KERNELS_TAIL])
+    """Give docs/reference/kernels.md: what each kernel decides, and what can be chosen instead."""
+    kernels = list(KERNELS.values())
+    lines = [KERNELS_HEAD + "| kernel | what it is |", "|---|---|"]
+    lines += [f"| `{kernel.name}` | {kernel.summary} |" for kernel in kernels]
+    lines += ["", "| choice | " + " | ".join(kernel.name for kernel in kernels) + " |"]
+    lines += ["|---" * (1 + len(kernels)) + "|"]
+    for name in CHOICES:
+        lines.append(f"| `{name}` | " + " | ".join(_chosen(getattr(kernel, name)) for kernel in kernels) + " |")
+    for name, choice in CHOICES.items():
+        lines += ["", f"**`{name}`**: {choice.decides}.", ""]
+        lines += [f"- {_chosen(value)}: {meaning}" for value, meaning in choice.values.items()]
+    return "\n".join(lines) + "\n" + KERNELS_TAIL
+
+
+def _chosen(value: object) -> str:
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 MESSAGES_HEAD = """# Messages

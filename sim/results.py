@@ -12,17 +12,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from actors.vmap import Vmap
 from sim.checks import Verdict
 from sim.errors import BadInput
 from sim.metrics.latency import Latency
 from sim.scenario.file import RESULT_FILES, unstructure
-from sim.simulation import Outcome
+from sim.simulation import NodeAreas, Outcome
 
 SCHEMA = 1
 """Raised when a key changes its meaning."""
 
 LOOKUPS = frozenset({"find", "find_interior", "find_miss"})
 """Operations that search and change nothing: the group "lookups"."""
+
+PARTS = frozenset({"setup_vmalloc_vm"})
+"""Operations that are always a part of another: not in `all` once more."""
 
 PERCENTILES = (("p50_ns", 500), ("p90_ns", 900), ("p99_ns", 990), ("p999_ns", 999))
 
@@ -43,7 +47,7 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         "digest": recorder.digest(),
         "latency": {
             **{name: _latency(by_probes) for name, by_probes in by_operation.items()},
-            "all": _latency(_together(by_operation, by_operation.keys())),
+            "all": _latency(_together(by_operation, by_operation.keys() - PARTS)),
         },
         "groups": {"lookups": _latency(_together(by_operation, LOOKUPS))},
         "locks": [
@@ -74,13 +78,41 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         results["faults"] = outcome.faults
     if outcome.cluster:
         results["cluster"] = outcome.cluster
+    if outcome.vmap is not None:
+        results["vmap"] = _vmap(outcome.vmap, outcome.areas)
     if outcome.batches.sessions:
         results["batches"] = {
             "strategy": outcome.scenario.batch.strategy,
             "sessions": outcome.batches.sessions,
             "areas": outcome.batches.areas,
         }
-    return results
+    assert not results.keys() & outcome.report.keys(), "a workload's report has a key of its own"
+    return {**results, **outcome.report}
+
+
+def _vmap(vmap: Vmap, areas: Sequence[NodeAreas]) -> dict[str, Any]:
+    """Give what vmalloc did beside its nodes, and what they hold of freed areas."""
+    page_size = vmap.page_size
+    return {
+        "purges": len(vmap.purges),
+        "purged_areas": sum(purge.npurged for purge in vmap.purges),
+        "helpers": sum(purge.helpers for purge in vmap.purges),
+        "drains_queued": vmap.drains_queued,
+        "lazy_max_pages": vmap.lazy_max_pages,
+        "nr_lazy_highest": vmap.nr_lazy_highest,
+        "blocks": len(list(vmap.blocks)),
+        "warnings": dict(sorted(vmap.warnings.items())),
+        "nodes": [
+            {
+                "id": node.node_id,
+                "lazy_areas": len(node.lazy),
+                "lazy_pages": sum(area.size for area in node.lazy) // page_size,
+                "pooled_areas": len(node.pooled),
+                "pooled_pages": sum(area.size for area in node.pooled) // page_size,
+            }
+            for node in areas
+        ],
+    }
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> None:

@@ -15,18 +15,25 @@ from attrs import field, frozen
 from actors.batch_inserter import BatchInserter
 from actors.client import FREE_SPACE, Client
 from actors.live import LiveWorld
+from actors.mutex import Mutex
 from actors.patience import patient
+from actors.purge import drain_vmap_area_work
 from actors.router import Router
 from actors.system import Driver, Server, run_system
-from actors.world import Driving, Script, World
+from actors.vmalloc_client import VmallocClient
+from actors.vmap import LAZY_PAGES, Vmap
+from actors.workqueue import WORKERS, Workqueue
+from actors.world import Driving, Port, Script, World
 from protocol import policies, strategies
 from protocol.area import VmapArea, ZoneLayout
 from protocol.free_machine import SPACE, FreeSpaceMachine
+from protocol.lazy_pages import LazyPagesMachine
 from protocol.machine import Machine
 from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
 from protocol.sessions import SessionMachine
-from sim.checks import Evidence, Verdict, run_all
+from protocol.vmap_block import VmapBlocks
+from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import MessagePassing
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
@@ -49,6 +56,35 @@ class BatchTotals:
 
 
 @frozen
+class NodeAreas:
+    """What a node holds at the end: busy, lazily freed and pooled areas, each in the order of its own list."""
+
+    node_id: int
+    busy: list[VmapArea]
+    lazy: list[VmapArea] = field(factory=list)
+    pooled: list[VmapArea] = field(factory=list)
+    purged: list[VmapArea] = field(factory=list)
+    """What a purge has taken up and not brought to its end."""
+
+    @property
+    def freed(self) -> list[VmapArea]:
+        """All that is not busy."""
+        return [*self.lazy, *self.pooled, *self.purged]
+
+
+@frozen
+class Remains:
+    """What a run's machines hold at the end, wherever they are."""
+
+    nodes: list[NodeAreas]
+    """Ascending by their ids."""
+    free: list[VmapArea] | None
+    """The free ranges in address order; None where the workload does without the free space."""
+    lazy_pages: int = 0
+    """What the counter of lazily freed pages says."""
+
+
+@frozen
 class Outcome:
     """All that a run leaves; `sim.results` makes a file of it."""
 
@@ -65,6 +101,12 @@ class Outcome:
     batches: BatchTotals
     verdicts: dict[str, Verdict]
     facts: dict[str, int]
+    report: dict[str, Any]
+    """What the workload itself found: further keys of results.json."""
+    areas: list[NodeAreas]
+    """What each node holds at the end, ascending: what /proc/vmallocinfo would show, and the pools."""
+    vmap: Vmap | None
+    """What vmalloc did beside its nodes; None where the workload used busy trees only."""
     faults: dict[str, int] = field(factory=dict)
     """What went wrong, by kind; empty without `[faults]`."""
     cluster: dict[str, Any] = field(factory=dict)
@@ -115,7 +157,8 @@ def simulate(
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
         recorder.fold()
-        verdicts = system.judge()
+        remains = system.remains()
+        verdicts = system.judge(remains)
         cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
     return Outcome(
@@ -130,6 +173,9 @@ def simulate(
         batches=system.batch_totals(),
         verdicts=verdicts,
         facts=workload.facts,
+        report=workload.report(),
+        areas=remains.nodes,
+        vmap=system.vmap,
         faults={} if faults is None else dict(sorted(faults.counts.items())),
     )
 
@@ -143,8 +189,12 @@ class System:
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
         self.recorder = Recorder(History(workload.cpus))
+        self.kernel = scenario.chosen_kernel
         self.machines = self._node_machines()
-        self.free_space = FreeSpaceMachine()
+        taken = sorted(workload.preload, key=lambda area: area.va_start) if workload.uses_free_space else []
+        self.free_space = FreeSpaceMachine(taken, scenario.space.page_size)
+        self.lazy_pages = LazyPagesMachine()
+        self.vmap: Vmap | None = None
         self.router = Router(
             self.layout,
             policies.load(scenario.lookup.policy, extra=scenario.lookup.extra),
@@ -158,40 +208,68 @@ class System:
         self.recorder.history.preload(workload.preload)
         for area in workload.preload if engine != "cluster" else ():
             self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
-        addresses = [*self.machines, *([FREE_SPACE] if workload.uses_free_space else [])]
-        self.faults = FaultPlan(scenario.faults, scenario.seed, addresses) if scenario.faults.any else None
+        self.served: dict[str, Machine] = {**self.machines}
+        """All machines, by where they are served."""
+        if workload.uses_free_space:
+            self.served[FREE_SPACE] = self.free_space
+        if workload.window is not None:
+            self.served[LAZY_PAGES] = self.lazy_pages
+        self.faults = FaultPlan(scenario.faults, scenario.seed, [*self.served]) if scenario.faults.any else None
         self._engine = engine
         self._patience = patience_of(scenario.faults, engine)
 
     async def run(self, world: World, conduct: Callable[[], Awaitable[None]]) -> None:
         """Run all actors in `world` until the scripts are over; `conduct` lets its time pass."""
-        servers = [self._server(address, machine) for address, machine in self.machines.items()]
-        if self.workload.uses_free_space:
-            servers.append(self._server(FREE_SPACE, self.free_space))
+        servers = [self._server(address, machine) for address, machine in self.served.items()]
         await run_system(world, servers, self.drivers(world), conduct)
 
-    def judge(
-        self, nodes: dict[int, list[VmapArea]] | None = None, free: list[VmapArea] | None = None
-    ) -> dict[str, Verdict]:
-        """Run the checks on what the run has left: in its own machines, or in `nodes` and `free` elsewhere."""
-        if nodes is None:
-            nodes = {
-                node_id: list(machine.areas(node_id))
-                for machine in self.machines.values()
-                for node_id in machine.node_ids
-            }
-            free = list(self.free_space.space) if self.workload.uses_free_space else None
+    def judge(self, remains: Remains) -> dict[str, Verdict]:
+        """Run the checks on what the run has left."""
         history = self.recorder.history
         history.finish()
         return run_all(
             Evidence(
                 layout=self.layout,
-                nodes=nodes,
-                free=free,
+                nodes={node.node_id: node.busy for node in remains.nodes},
+                free=remains.free,
+                freed={node.node_id: node.freed for node in remains.nodes},
+                lazy=self._lazy_pages_evidence(remains),
                 space=SPACE,
                 history=history,
             )
         )
+
+    def _lazy_pages_evidence(self, remains: Remains) -> LazyPagesEvidence | None:
+        if self.vmap is None:
+            return None
+        return LazyPagesEvidence(
+            counted=remains.lazy_pages,
+            bytes_lazy=sum(area.size for node in remains.nodes for area in node.lazy),
+            page_size=self.scenario.space.page_size,
+            most=self.vmap.lazy_max_pages,
+            undrained=self.vmap.undrained_excess,
+        )
+
+    def remains(self) -> Remains:
+        """Give what this system's own machines hold."""
+        return Remains(
+            nodes=self._areas(),
+            free=list(self.free_space.space) if self.workload.uses_free_space else None,
+            lazy_pages=self.lazy_pages.pages,
+        )
+
+    def _areas(self) -> list[NodeAreas]:
+        return [
+            NodeAreas(
+                node_id,
+                list(machine.areas(node_id)),
+                list(machine.freed(node_id).lazy),
+                list(machine.freed(node_id).pools),
+                [*machine.freed(node_id).purge_list, *machine.freed(node_id).reclaimed],
+            )
+            for machine in self.machines.values()
+            for node_id in machine.node_ids
+        ]
 
     def node_statistics(self) -> list[NodeStatistics]:
         """Give the counters of all nodes, ascending."""
@@ -207,25 +285,64 @@ class System:
     def _node_machines(self) -> dict[str, NodeMachine]:
         node_ids = range(self.layout.nr_nodes)
         if strategies.needs_one_lock(self.strategy):
-            return {self._address(0): NodeMachine(self.layout, node_ids, "busy/all")}
-        return {
-            self._address(node_id): NodeMachine(self.layout, [node_id], f"busy/{node_id}") for node_id in node_ids
-        }
+            return {self._address(0): self._node_machine(node_ids, "busy/all")}
+        return {self._address(node_id): self._node_machine([node_id], f"busy/{node_id}") for node_id in node_ids}
+
+    def _node_machine(self, node_ids: Sequence[int], lock: str) -> NodeMachine:
+        return NodeMachine(self.layout, node_ids, lock, self.kernel, self.scenario.space.page_size)
+
+    @property
+    def _cpus(self) -> range:
+        return range(self.scenario.machine.cpus)
+
+    def _vmap(self, world: Driving) -> Vmap:
+        """Make what vmalloc's flows share in `world`."""
+        assert self.workload.window is not None, "the workload does without vmalloc"
+        page_size = self.scenario.space.page_size
+        return Vmap(
+            kernel=self.kernel,
+            router=self.router,
+            online_cpus=self.scenario.machine.cpus,
+            purge_lock=Mutex(world.signal, self.recorder.lock("purge")),
+            workqueue=Workqueue(world.signal, self._cpus, clients=len(self.workload.cpus)),
+            blocks=VmapBlocks(self._cpus, page_size),
+            drain_vmap_work=drain_vmap_area_work,
+            window=self.workload.window,
+            page_size=page_size,
+            flush_ns=self.scenario.costs.tlb_flush_ns,
+        )
 
     def _address(self, node_id: int) -> str:
         return "nodes" if strategies.needs_one_lock(self.strategy) else f"node/{node_id}"
 
     def drivers(self, world: Driving) -> Sequence[Driver]:
-        """Make the clients, for `world`."""
+        """Make the clients for `world`, and the kworkers beside them."""
+        if self.workload.window is not None:
+            self.vmap = self._vmap(world)
         scripts = self.workload.scripts(world)
-        return [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
+        drivers = [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
+        if self.vmap is not None:
+            kworker = self._patiently(self.vmap.workqueue.work)
+            drivers += [Driver(cpu, kworker) for cpu in self._cpus for _ in range(WORKERS)]
+        return drivers
 
     def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
-        if self._engine == "cluster":  # its world makes all scripts patient
-            return lambda port: script(Client(port, self.router, inserter, forgiving=True))
-        if self.faults is None:
-            return lambda port: script(Client(port, self.router, inserter))
-        return patient(lambda port: script(Client(port, self.router, inserter, forgiving=True)), self._patience)
+        vmap = self.vmap
+        if vmap is None:
+            forgiving = self.faults is not None or self._engine == "cluster"
+            return self._patiently(lambda port: script(Client(port, self.router, inserter, forgiving=forgiving)))
+
+        async def use_vmalloc(port: Port) -> None:
+            try:
+                await script(VmallocClient(port, self.router, inserter, vmap))
+            finally:
+                vmap.workqueue.client_is_over()
+
+        return self._patiently(use_vmalloc)
+
+    def _patiently(self, script: Script) -> Script:
+        """Make a script patient where messages can get lost; the cluster's world does that itself, to all."""
+        return script if self.faults is None or self._engine == "cluster" else patient(script, self._patience)
 
     def _server(self, address: str, machine: Machine) -> Server:
         """Put a machine behind sessions where messages can arrive twice."""

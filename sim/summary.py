@@ -49,6 +49,8 @@ def show_run(console: Console, title: str, results: Results, where: str) -> None
         batches = results["batches"]
         areas, sessions = count_of(batches["areas"], "area"), count_of(batches["sessions"], "lock session")
         console.print(Text(f"Batches: {batches['strategy']}, {areas} in {sessions}"))
+    if "test_vmalloc" in results:
+        _show_lines(console, results["test_vmalloc"]["summary"])
     _show_troubles(console, results)
     _ending(console, {"": results}, where)
 
@@ -178,6 +180,18 @@ def _show_locks(console: Console, locks: Sequence[Mapping[str, Any]], most: int 
     waited_for = sorted(locks, key=lambda lock: -int(lock["wait_ns"]))[:most]
     title = "Locks" if len(locks) <= most else f"Locks: the {most} most waited for, of {len(locks)}"
     _show_table(console, title, "lock", _LOCKS, {lock["name"]: lock for lock in waited_for})
+
+
+MOST_LINES = 40
+"""Lines of a kernel's own output; of more, the first are shown."""
+
+
+def _show_lines(console: Console, lines: Sequence[str]) -> None:
+    """Print lines as the kernel does; the rest of many is in results.json."""
+    for line in lines[:MOST_LINES]:
+        console.print(Text(line), soft_wrap=True)
+    if len(lines) > MOST_LINES:
+        console.print(Text(f"(and {count_of(len(lines) - MOST_LINES, 'line')} more in results.json)"))
 
 
 # -- variants -------------------------------------------------------------------------------------

@@ -6,11 +6,26 @@ A check looks at the evidence of a finished run and counts the exceptions to its
 import sys
 from typing import Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from protocol import registry
 from protocol.area import VmapArea, ZoneLayout
 from sim.history import History
+
+
+@frozen
+class LazyPagesEvidence:
+    """What a run leaves about the pages that are lazily freed."""
+
+    counted: int
+    """What the counter says (`vmap_lazy_nr`)."""
+    bytes_lazy: int
+    """Bytes that the lazy trees hold."""
+    page_size: int
+    most: int
+    """The bound: `lazy_max_pages()`."""
+    undrained: int
+    """Pages above the bound that a free found, with no drain begun after it; 0 if there are none."""
 
 
 @frozen
@@ -23,8 +38,12 @@ class Evidence:
     free: list[VmapArea] | None
     """The free ranges in address order; None where the workload does without the free space."""
     space: tuple[int, int]
-    """What busy and free ranges together have to make up: [start, end)."""
+    """What busy, freed and free ranges together have to make up: [start, end)."""
     history: History
+    freed: dict[int, list[VmapArea]] = Factory(dict)
+    """What each node holds of freed areas: pools, lazy tree, and what is being purged."""
+    lazy: LazyPagesEvidence | None = None
+    """None where nothing is lazily freed."""
 
 
 @frozen

@@ -7,9 +7,10 @@ from sim.checks import Evidence, Verdict, verdict_of
 
 
 def overlap(evidence: Evidence) -> Verdict:
-    """No two areas, busy or free, share an address."""
+    """No two areas, busy, freed or free, share an address."""
     areas = sorted(
-        chain(*evidence.nodes.values(), evidence.free or ()), key=lambda area: (area.va_start, area.va_end)
+        chain(*evidence.nodes.values(), *evidence.freed.values(), evidence.free or ()),
+        key=lambda area: (area.va_start, area.va_end),
     )
     overlaps = []
     furthest = VmapArea(0, 0)

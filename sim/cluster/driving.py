@@ -40,7 +40,7 @@ from sim.errors import BadInput
 from sim.faults import patience_of
 from sim.garbage import rare_collections
 from sim.scenario import Scenario
-from sim.simulation import Outcome, Progress, System
+from sim.simulation import NodeAreas, Outcome, Progress, Remains, System
 from sim.workloads import plan
 
 LISTED = 2048
@@ -87,7 +87,7 @@ def drive(
         cpu_s = time.process_time()
         trio.run(whole)
         system.recorder.fold()
-        verdicts = system.judge(run.areas, run.free)
+        verdicts = system.judge(run.remains)
         cpu_s = time.process_time() - cpu_s
     progress(system.recorder.operations, workload.operations)
     return Outcome(
@@ -102,6 +102,9 @@ def drive(
         batches=system.batch_totals(),
         verdicts=verdicts,
         facts=workload.facts,
+        report=workload.report(),
+        areas=run.remains.nodes,
+        vmap=system.vmap,
         faults={} if system.faults is None else dict(sorted(system.faults.counts.items())),
         cluster=run.facts(),
     )
@@ -118,8 +121,7 @@ class _Run:
         self._patience = patience_of(system.scenario.faults, "cluster")
         self._one_lock = "nodes" in system.router.addresses
         self._links: list[Link] = []
-        self.areas: dict[int, list[VmapArea]] = {}
-        self.free: list[VmapArea] | None = None
+        self.remains = Remains([], None)
         self.nodes: list[NodeStatistics] = []
         self.wall_s = 0.0
         self.world_ns = 0
@@ -209,10 +211,14 @@ class _Run:
             NodeStatistics(now.node_id, now.areas, now.bytes_busy, max(0, now.requests - then.requests - 1))
             for then, now in zip(before, after, strict=True)
         ]
-        for node_id, address in enumerate(self._system.router.addresses):
-            self.areas[node_id] = await desk.list_areas(address, partial(_listing, node_id))
+        nodes = [
+            NodeAreas(node_id, await desk.list_areas(address, partial(_listing, node_id)))
+            for node_id, address in enumerate(self._system.router.addresses)
+        ]
+        free = None
         if self._system.workload.uses_free_space:
-            self.free = await desk.list_areas(FREE_SPACE, lambda start: ListFree(start, LISTED))
+            free = await desk.list_areas(FREE_SPACE, lambda start: ListFree(start, LISTED))
+        self.remains = Remains(nodes, free)
 
     async def _statistics(self, desk: Desk) -> list[NodeStatistics]:
         return [

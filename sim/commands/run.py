@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sim.scenario.file import ScenarioFile
-    from sim.scenario.model import Scenario
+    from sim.scenario.model import Scenario, Workload
     from sim.simulation import Outcome, Progress
 
     Runner = Callable[[Scenario, Path, Path, Progress], Outcome]
@@ -132,10 +132,25 @@ def _described(scenario: "Scenario", engine: str) -> tuple[str, ...]:
     space, workload = scenario.space, scenario.workload
     return (
         workload.kind,
-        workload.file if workload.kind == "trace" else count_of(workload.operations, "operation"),
+        _load(workload),
         count_of(scenario.machine.cpus, "CPU"),
         count_of(space.nodes, "node"),
-        f"{space.zone_pages}-page zones",
+        f"{space.zone_pages}-page zones" if space.zone_pages else "1-byte zones",
         f"{engine} engine",
         f"seed {scenario.seed}",
     )
+
+
+def _load(workload: "Workload") -> str:
+    """Say what a workload of its kind is about."""
+    from sim.summary import count_of
+
+    match workload.kind:
+        case "trace":
+            return workload.file
+        case "test_vmalloc":
+            test = workload.test_vmalloc
+            loops = count_of(test.test_loop_count, "loop")
+            return f"mask {test.run_test_mask}, {count_of(test.workers, 'worker')}, {loops}"
+        case _:
+            return count_of(workload.operations, "operation")

@@ -1,7 +1,97 @@
 """Replay: a real kernel's trace against the model, address by address.
 
-A trace prints lines in the order of printing; what happened is another order, of which lines and tasks say something.
-`recording` knows what they say, `state` is the kernel's state with a way back, `purges` says what a purge does and
-with which areas, `line` is the order of what happened as far as it is known, `search` looks for another one when
-the model and the kernel disagree, and `engine` goes through the trace.
+A trace prints lines in the order of printing; what happened is another order, of which lines and tasks say
+something. The order that explains a trace is searched for, as one checks a concurrent object for linearizability
+(Herlihy & Wing, 1990), with the model as the sequential specification and each event's window between its task's
+previous line and its own.
+
+`recording` knows what lines say about when events happened; `state` is the kernel's state with a way back, `past`
+which events it holds; `purging` does purges step by step and `purges` says which areas they can have taken;
+`line` is the order of what happened as far as it is known, `search` looks for another one when model and kernel
+disagree, `correction` sets the state to the kernel's when there is none; `engine` goes through the trace.
 """
+
+from collections.abc import Iterator, Sequence
+
+from attrs import evolve, frozen
+
+from protocol.area import PAGE_SIZE, ZONE_PAGES
+from protocol.kernel import KERNELS, Kernel
+from sim.garbage import rare_collections
+from sim.replay.engine import Engine, Inferred, Progress, Replayed
+from sim.replay.final import Final, final_of
+from sim.replay.initial import occupy, with_unpurged
+from sim.replay.recording import recording_of
+from sim.traces.read import Trace
+from sim.vmallocinfo import VmallocInfoLine
+
+TRIAL_EVENTS = 20_000
+"""Events from the beginning on which kernels are compared: some seconds of a busy machine, with pools in use."""
+
+AUTO = "auto"
+"""Asks for the kernel that fits best."""
+
+
+@frozen
+class Trial:
+    """How well kernels that cannot be told apart here name the addresses of a trace's beginning, in line order."""
+
+    kernels: tuple[str, ...]
+    share: float
+
+
+@frozen
+class Outcome:
+    """What came of a replay."""
+
+    replayed: Replayed
+    final: Final
+    trials: tuple[Trial, ...]
+    cpus: int
+
+
+def replay(
+    trace: Trace,
+    kernel: str,
+    cpus: int | None = None,
+    initial: Sequence[VmallocInfoLine] = (),
+    progress: Progress = lambda _done, _total: None,
+) -> Outcome:
+    """Replay a trace on the kernel of that name, or on the one that fits best (`AUTO`).
+
+    `cpus` are the machine's possible CPUs [default: those of the trace]; `initial` is what was there before.
+    """
+    possible = cpus or trace.cpus
+    with rare_collections():
+        trials = tuple(_trials(trace, possible, initial)) if kernel == AUTO else ()
+        best = max(trials, key=lambda trial: trial.share).kernels[-1] if trials else kernel
+        engine = _engine(trace, KERNELS[best], possible, initial, searching=True)
+        replayed = engine.run(progress)
+    return Outcome(replayed, final_of(engine.line, engine.correction), trials, possible)
+
+
+def _trials(trace: Trace, cpus: int, initial: Sequence[VmallocInfoLine]) -> Iterator[Trial]:
+    """Compare the kernels that differ in what a trace shows, on its beginning."""
+    beginning = evolve(trace, events=trace.events[:TRIAL_EVENTS])
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for kernel in KERNELS.values():
+        alike.setdefault(_visible(kernel), []).append(kernel.name)
+    for names in alike.values():
+        result = _engine(beginning, KERNELS[names[-1]], cpus, initial, searching=False).run()
+        yield Trial(tuple(names), result.counts["as_printed"] / max(1, result.allocations))
+
+
+def _visible(kernel: Kernel) -> tuple[object, ...]:
+    """Give the choices that decide addresses."""
+    return kernel.nodes, kernel.pools, kernel.pool_limit, kernel.decay, kernel.lazy_merges
+
+
+def _engine(
+    trace: Trace, kernel: Kernel, cpus: int, initial: Sequence[VmallocInfoLine], *, searching: bool
+) -> Engine:
+    recording = recording_of(with_unpurged(trace, initial))
+    engine = Engine(recording, kernel, cpus, max(1, ZONE_PAGES * PAGE_SIZE), searching)
+    for area in occupy(engine.line.past, initial):
+        engine.result.inferred.append(Inferred(0, f"{area} of the initial state overlaps others"))
+    engine.line.settle_here()
+    return engine

@@ -1,152 +1,225 @@
-"""Going through a trace, line by line."""
+"""Going through a trace, line by line: each event happens at its line, or has happened before, if that explains."""
 
-from collections import Counter
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
-from protocol.area import PAGE_SIZE, VmapArea
-from sim.replay.line import Freed, Line, Purged, Rules, Took
-from sim.replay.purges import END, TOP
-from sim.replay.recording import recording_of
-from sim.replay.search import Search
-from sim.replay.state import NOWHERE, POOL_CLASSES, Held
-from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace
+from attrs import define, field, frozen
+
+from protocol.area import PAGE_SIZE
+from protocol.kernel import Kernel
+from sim.replay.correction import Correction
+from sim.replay.line import Freed, Line, Purged, Source, Took
+from sim.replay.purges import END
+from sim.replay.recording import Recording
+from sim.replay.search import How, Search
+from sim.replay.state import NOWHERE
+from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent
+
+Explanation: TypeAlias = Literal["as_printed", "inferred", "unexplained"] | How
 
 KEEP_PURGES = 4
-KEEP = 4000
+"""Purges back to which happenings can be taken back."""
+
+KEEP = 4096
+"""Happenings that can be taken back where there are no purges."""
+
+TRIM_EVERY = 256
+"""Events between two looks at how much can be forgotten."""
+
+Progress: TypeAlias = Callable[[int, int], None]
 
 
-def replay(trace: Trace, nr_nodes: int, rules: Rules, verbose: int = 0):
-    recording = recording_of(trace)
-    line = Line(recording, nr_nodes, 65536, rules)
-    search = Search(line)
-    how = Counter()
-    early: dict[int, str] = {}
-    first: list[str] = []
-    for index, event in enumerate(recording.events):
-        if line.done[index]:
-            if isinstance(event, AllocEvent) and not event.failed:
-                how[early.pop(index, "reordered")] += 1
-            continue
-        match event:
-            case AllocEvent():
-                if line.apply(Took(index, event.cpu)):
-                    if not event.failed:
-                        how["as_printed"] += 1
-                    continue
-                expected = line.predict(event, event.cpu)
-                found = search.explain(index)
-                if found:
-                    how[found] += 1
-                    continue
-                found = migrated(line, index, event)
-                if found:
-                    how["inferred"] += 1
-                    continue
-                where = force(line, index, event)
-                how["unexplained"] += 1
-                how[f"  {expected[0]} but {where}"] += 1
-                if len(first) < verbose:
-                    first.append(
-                        f"{event.line} cpu {event.cpu} pid {event.pid} size {event.size // 4096} align {event.align} "
-                        f"expected {expected[0]} {(expected[1] or 0):#x} actual {event.va_start:#x} {where}"
-                    )
-            case FreeEvent():
-                line.apply(Freed(index))
-            case PurgeEvent():
-                if not line.apply(Purged(line.ended, END)):
-                    how["!purge impossible"] += 1
-                    # frees that cannot have come yet: take what is there
-                    line.pinned[line.ended] = tuple(
-                        free for free in next(line.choices(line.ended)) if line.done[free]
-                    )
-                    assert line.apply(Purged(line.ended, END))
-        if index % 256 == 0:
-            trim(line)
-    return line, how, first
+@frozen
+class Difference:
+    """An allocation that no order explains: what the model expected, and what the kernel did."""
+
+    line: int
+    cpu: int
+    pid: int
+    size: int
+    align: int
+    source: Source
+    """Where the model would have taken its address from."""
+    expected: int | None
+    actual: int
+    owner: str
+    """Who the model thought had the kernel's range."""
 
 
-def trim(line: Line) -> None:
-    purges = [at for at, logged in enumerate(line.log) if isinstance(logged.happening, Purged)]
-    numbers = sorted({line.log[at].happening.number for at in purges})
-    if len(numbers) > KEEP_PURGES:
-        last = numbers[-KEEP_PURGES]
-        at = next(at for at in purges if line.log[at].happening.number == last)
-        line.forget(len(line.log) - at)
-    elif len(line.log) > 3 * KEEP:
-        line.forget(KEEP)
+@frozen
+class Inferred:
+    """Something that must have happened and that no line tells of."""
+
+    line: int
+    """The line that shows it."""
+    what: str
 
 
-def migrated(line: Line, index: int, event: AllocEvent) -> bool:
-    for cpu in range(line.state.nr_nodes):
-        if cpu != event.cpu and line.predict(event, cpu) == ("pool", event.va_start):
-            return line.apply(Took(index, cpu))
-    return False
+@define
+class Replayed:
+    """What came of a replay: counts of allocations by how they were explained, and what is left to explain."""
+
+    kernel: str
+    counts: dict[Explanation, int] = field(
+        factory=lambda: {
+            "as_printed": 0,
+            "reordered": 0,
+            "purge_phase": 0,
+            "inferred": 0,
+            "unexplained": 0,
+        }
+    )
+    failed: int = 0
+    """Allocations that failed in the kernel."""
+    pool_hits: int = 0
+    differences: list[Difference] = field(factory=list)
+    """Those that are left unexplained."""
+    inferred: list[Inferred] = field(factory=list)
+
+    @property
+    def allocations(self) -> int:
+        """The allocations that the kernel made."""
+        return sum(self.counts.values())
+
+    @property
+    def share(self) -> float:
+        """The share whose address the model's own state gave: as printed, reordered, or in a purge's phase."""
+        explained = sum(self.counts[how] for how in ("as_printed", "reordered", "purge_phase"))
+        return explained / self.allocations if self.allocations else 0.0
 
 
-def force(line: Line, index: int, event: AllocEvent) -> str:
-    """Set the state to the kernel's."""
-    state = line.state
-    start, end = event.va_start, event.va_start + event.size
-    node = line.node_of(event, event.cpu)
-    where = evict(line, start, end, node) or "free"
-    size_class = event.size // PAGE_SIZE - 1
-    if node != NOWHERE and size_class < POOL_CLASSES and not where.startswith("pool own"):
-        pool = state.pools[node][size_class]
-        if where == "free" and pool and line.doubted.get((node, size_class)) == pool[-1].va_start:
-            head = state.pop(node, size_class)
-            state.add_lazy(head, head.freed)
-        if pool:
-            line.doubted[node, size_class] = pool[-1].va_start
-    if state.free.space.holds(start, end):
-        state.free.take(start, end)
-    else:
-        where += " !not free"
-    state.add_busy(Held(start, end, node))
-    line.settle(index)
-    line.forget(0)
-    return where
+class Engine:
+    """Replays a recording on one kernel."""
 
+    def __init__(self, recording: Recording, kernel: Kernel, cpus: int, zone_size: int, searching: bool) -> None:
+        """Make a kernel of `cpus` possible CPUs; without `searching` nothing but the order of lines is tried."""
+        self.line = Line(recording, kernel, cpus, zone_size)
+        self.correction = Correction(self.line)
+        self.result = Replayed(kernel.name)
+        self._recording = recording
+        self._search = Search(self.line) if searching else None
 
-def evict(line: Line, start: int, end: int, node: int) -> str:
-    """Take all areas that touch a range from whoever has them, and make them free; say who had them."""
-    state = line.state
-    owners: list[str] = []
+    def run(self, progress: Progress = lambda _done, _total: None) -> Replayed:
+        """Go through all events."""
+        events = self._recording.events
+        for index, event in enumerate(events):
+            if not self.line.past.done[index]:
+                match event:
+                    case AllocEvent():
+                        self._allocate(index, event)
+                    case FreeEvent():
+                        self._free(index, event)
+                    case PurgeEvent():
+                        self._purge(index)
+            elif isinstance(event, AllocEvent) and not event.failed:
+                self._count("reordered")
+            if index % TRIM_EVERY == 0:
+                self._trim()
+                progress(index, len(events))
+        self.result.pool_hits = self.line.from_pool.count(1)
+        return self.result
 
-    def touching(areas):
-        return [area for area in areas if area.va_start < end and start < area.va_end]
+    def _count(self, how: Explanation) -> None:
+        self.result.counts[how] += 1
 
-    def free(area: Held, owner: str) -> None:
-        owners.append(owner)
-        state.free.release(area.va_start, area.va_end)
+    def _allocate(self, index: int, event: AllocEvent) -> None:
+        if self.line.apply(Took(index, event.cpu)):
+            if event.failed:
+                self.result.failed += 1
+            else:
+                self._count("as_printed")
+            return
+        source, expected = self.line.predict(event, event.cpu)
+        how = self._search.explain(index) if self._search else None
+        if how is not None:
+            self._count(how)
+        elif self._infer(index, event, expected):
+            self._count("inferred")
+        else:
+            self._count("unexplained")
+            owner = self.correction.correct(index, event, expected)
+            self.result.differences.append(
+                Difference(
+                    event.line,
+                    event.cpu,
+                    event.pid,
+                    event.size,
+                    event.align,
+                    source,
+                    expected,
+                    event.va_start,
+                    owner,
+                )
+            )
 
-    for area in touching(state.lazy.values()):
-        free(state.remove_lazy(area.va_start), "lazy")
-    for area in touching(state.busy.values()):
-        free(state.remove_busy(area.va_start), "busy")
-    for other in range(state.nr_nodes):
-        for size_class, pool in enumerate(state.pools[other]):
-            for area in touching(pool):
-                position = pool.index(area)
-                own = other == node and area.va_start == start and area.va_end == end
-                above = pool[position + 1 :] if own else []
-                free(area, f"pool {'own' if own else 'other'} depth {min(3, len(pool) - 1 - position)}")
-                state.replace(other, size_class, pool[:position] + ([] if own else pool[position + 1 :]))
-                for one in above:
-                    state.add_lazy(one, one.freed)
-    purge = line.purge
-    if purge is not None:
-        for held in (purge.detached, purge.decayed, purge.left, *purge.taken.values()):
-            for area in touching(held):
-                if not any(held is other for other in (purge.detached, purge.decayed, purge.left)):
-                    step = purge.steps[purge.position] if purge.position < len(purge.steps) else END
-                    if purge.by_start.get(area.va_start) is not area and purge.by_start:
-                        continue
-                    if step[0] == 1 and (1, state.lazy_node(area), area.va_start) < step:
-                        continue
-                    purge.by_start.pop(area.va_start, None)
-                held.remove(area)
-                free(area, "purge")
-        purge.steps = [
-            step for at, step in enumerate(purge.steps)
-            if at < purge.position or step[0] == 0 or step[2] == TOP or step[2] in purge.by_start
-        ]
-    return " ".join(sorted(set(owners)))
+    def _free(self, index: int, event: FreeEvent) -> None:
+        unknown = index in self._recording.unknown_pages and event.va_start not in self.line.state.busy
+        self.line.apply(Freed(index))
+        if unknown:
+            pages = self._recording.unknown_pages[index]
+            what = f"an area of {pages} pages at {event.va_start:#x} was taken before without a line"
+            self.result.inferred.append(Inferred(event.line, f"{what} (as pcpu_get_vm_areas does)"))
+
+    def _purge(self, index: int) -> None:
+        purging = self.line.purging
+        number = purging.ended
+        assert purging.index(number) == index, "purges end in the order of their lines"
+        if not self.line.apply(Purged(number, END)):
+            # Some of the likeliest frees cannot have come yet: without them.
+            likeliest = next(purging.choices(number))
+            purging.pinned[number] = tuple(free for free in likeliest if self.line.past.done[free])
+            ended = self.line.apply(Purged(number, END))
+            assert ended, "a purge of what is lazy can always end"
+        self.correction.purge_ended()
+
+    # -- what no line tells of --------------------------------------------------------------------
+
+    def _infer(self, index: int, event: AllocEvent, expected: int | None) -> bool:
+        return self._migrated(index, event) or self._untraced(index, event, expected)
+
+    def _migrated(self, index: int, event: AllocEvent) -> bool:
+        """Whether the task asked another CPU's pool, and was on this CPU when it printed."""
+        for cpu in range(self.line.state.nr_nodes):
+            if cpu != event.cpu and self.line.predict(event, cpu) == ("pool", event.va_start):
+                what = f"pid {event.pid} took its area on CPU {cpu} and printed on CPU {event.cpu}"
+                self.result.inferred.append(Inferred(event.line, what))
+                return self.line.apply(Took(index, cpu))
+        return False
+
+    def _untraced(self, index: int, event: AllocEvent, expected: int | None) -> bool:
+        """Whether the expected range was somebody's all along: no line allocates it, but for one after its free."""
+        space = self.line.state.free.space
+        if expected is None or not space.holds(expected, expected + event.size):
+            return False
+        end = expected + event.size
+        later = next(
+            iter(self._recording.allocations_over(expected, end, index, len(self._recording.events))), None
+        )
+        freed = next((free for free in self._recording.freed_at.get(expected, ()) if free > index), None)
+        if later is not None and (freed is None or later < freed):
+            return False
+        mark = self.line.state.mark()
+        self.line.state.free.take(expected, end)
+        fits = self.line.predict(event, event.cpu)[1] == event.va_start
+        self.line.state.rollback(mark)
+        if not fits:
+            return False
+        self.correction.untraced(expected, end, NOWHERE)
+        pages = event.size // PAGE_SIZE
+        what = f"an area of {pages} pages at {expected:#x} was there without a line, or will never be free"
+        self.result.inferred.append(Inferred(event.line, what))
+        return self.line.apply(Took(index, event.cpu))
+
+    # -- how far back -----------------------------------------------------------------------------
+
+    def _trim(self) -> None:
+        """Forget what is too long ago to be taken back."""
+        log = self.line.log
+        begun: dict[int, int] = {}
+        for position, logged in enumerate(log):
+            if isinstance(logged.happening, Purged):
+                begun.setdefault(logged.happening.number, position)
+        if len(begun) > KEEP_PURGES:
+            self.line.forget(len(log) - begun[sorted(begun)[-KEEP_PURGES]])
+        elif len(log) > 3 * KEEP:
+            self.line.forget(KEEP)

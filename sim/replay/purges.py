@@ -1,8 +1,8 @@
 """Which areas a purge took, and what it did with them step by step.
 
-`num_purged` says how many. Each node's lazy list is taken at an instant of its own, node after node, so a purge took of
-each node all that was freed before that instant: `choices` gives the sets of areas that this allows, the ones with
-the instants closest together first.
+`num_purged` says how many. Each node's lazy list is taken at an instant of its own, node after node, so a purge
+took of each node all that was freed before that instant: `choices` gives the sets of areas that this allows, the
+ones with the instants closest together first.
 """
 
 from collections import Counter
@@ -18,9 +18,9 @@ TOP = ULONG_MAX + 1
 """Above all addresses: the step at which a node's leftovers go back to the free space."""
 
 Step = tuple[int, int, int]
-"""Stage 0, node, part: a pool is detached (twice its class), decays and is attached again (twice its class and 1), the
-decayed are free (`MERGE`), the lazy list is taken (`TAKE`). Stage 1, node, address: an area goes to its pool; after
-those of a node (`TOP`) what no pool takes is free."""
+"""Stage 0, node, part: a pool is detached (twice its class), decays and is attached again (twice its class and 1),
+the decayed are free (`MERGE`), the lazy list is taken (`TAKE`). Stage 1, node, address: an area goes to its pool;
+after those of a node (`TOP`) what no pool takes is free."""
 
 MERGE = 2**20
 TAKE = MERGE + 1
@@ -76,7 +76,9 @@ def choices(candidates: Sequence[Candidate], known: Known) -> Iterator[tuple[int
     pages = None if known.pages is None else known.pages - sum(one.pages for one in candidates[:certain])
     least, most = _bounds(near, known)
     found = False
-    for positions in islice(_prefixes([one.node for one in near], known.count - certain, least, most), MOST_CHOICES):
+    for positions in islice(
+        _prefixes([one.node for one in near], known.count - certain, least, most), MOST_CHOICES
+    ):
         if all(known.within[0] <= near[position].va_start < known.within[1] for position in positions) and (
             pages is None or pages == sum(near[position].pages for position in positions)
         ):
@@ -140,7 +142,7 @@ def _prefixes(
 def _in_window(
     window: Sequence[int], bounds: Sequence[tuple[int, int, int]], low: int, wanted: int
 ) -> Iterator[tuple[int, ...]]:
-    """Give the positions that nodes take of a window, each within its bounds and up to an instant at `low` or later."""
+    """Give the positions that nodes take of a window, within their bounds and up to instants at `low` or later."""
     if not bounds:
         if not wanted:
             yield ()

@@ -5,13 +5,15 @@ address was taken, by a task that can be preempted in between; a purge's at the 
 at a time (`vmap_purge_lock`), and prints under that lock: so it began after the line of the purge before.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import define, field
 
 from protocol.area import PAGE_SIZE
-from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace, TraceEvent
+from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
+from sim.traces.read import Trace
 
 AGREEING = 5
 """Frees after a purge whose counters are compared."""
@@ -36,6 +38,10 @@ class Recording:
     """Successful allocations."""
     full: set[int] = field(factory=set)
     """Purges that empty all pools: their task has just failed to allocate (`reclaim_and_purge_vmap_areas`)."""
+    unknown_pages: dict[int, int] = field(factory=dict)
+    """For frees of areas that no line allocated, the pages by which `nr_lazy` grew; at least 1."""
+    freed_at: dict[int, list[int]] = field(factory=lambda: defaultdict(list))
+    """The frees of each start address."""
     purged_pages: dict[int, int] = field(factory=dict)
     """For purges, the pages that had been purged from the beginning to their ends, where `nr_lazy` tells."""
     allocated_by: dict[int, int] = field(factory=dict)
@@ -45,20 +51,16 @@ class Recording:
     def allocations_over(self, va_start: int, va_end: int, after: int, until: int) -> Iterator[int]:
         """Give the allocations between two events that touch `[va_start, va_end)`, first per 64 KiB only."""
         for bucket in range(va_start >> BUCKET_BITS, (va_end - 1 >> BUCKET_BITS) + 1):
-            for index in _between(self._touching.get(bucket, ()), after, until):
+            for index in between(self._touching.get(bucket, ()), after, until):
                 event = self.events[index]
                 assert isinstance(event, AllocEvent), "only allocations touch addresses"
                 if event.va_start < va_end and va_start < event.va_start + event.size:
                     yield index
 
 
-def _between(ascending: "list[int] | tuple[()]", after: int, until: int) -> Iterator[int]:
-    from bisect import bisect_right
-
-    for position in range(bisect_right(ascending, after), len(ascending)):
-        if ascending[position] >= until:
-            return
-        yield ascending[position]
+def between(ascending: Sequence[int], after: int, until: int) -> Sequence[int]:
+    """Give the numbers of an ascending sequence that are above `after` and below `until`."""
+    return ascending[bisect_right(ascending, after) : bisect_left(ascending, until)]
 
 
 def recording_of(trace: Trace) -> Recording:
@@ -66,6 +68,7 @@ def recording_of(trace: Trace) -> Recording:
     recording = Recording(trace.events, trace.cpus)
     latest: dict[tuple[int, int], int] = {}
     allocations: dict[int, int] = {}
+    nr_lazy = 0
     for index, event in enumerate(trace.events):
         # Every CPU has an idle task of its own, and all of them have the number 0.
         task = (event.pid, -1 if event.pid else event.cpu)
@@ -82,9 +85,13 @@ def recording_of(trace: Trace) -> Recording:
                     recording._touching[bucket].append(index)
             case FreeEvent():
                 recording.frees.append(index)
+                recording.freed_at[event.va_start].append(index)
                 allocation = allocations.pop(event.va_start, None)
                 if allocation is not None:
                     recording.allocated_by[index] = allocation
+                else:
+                    recording.unknown_pages[index] = max(1, event.nr_lazy - nr_lazy)
+                nr_lazy = event.nr_lazy
             case PurgeEvent():
                 recording.purges.append(index)
                 earlier = trace.events[before] if before >= 0 else None
@@ -116,6 +123,4 @@ def _purged_pages(events: list[TraceEvent]) -> dict[int, int]:
             case PurgeEvent():
                 latest = index
                 figures[index] = []
-    return {
-        index: max(dict.fromkeys(found), key=found.count) for index, found in figures.items() if found
-    }
+    return {index: max(dict.fromkeys(found), key=found.count) for index, found in figures.items() if found}

@@ -1,18 +1,26 @@
 """When the model and the kernel disagree about an allocation: another order of what happened, within the windows.
 
-Tried one after the other, each undone if it does not explain the allocation and leave all that came before it explained:
+Tried one after the other, each taken back if it does not explain the allocation and leave all that came before it
+explained:
 
-- others came first: whoever the model takes the address for is an allocation with a later line;
-- it came earlier: the task was preempted before it printed;
+- others came first: whoever the model's address went to is an allocation with a later line;
 - the next purge had begun: areas were in its hands, already free, or already in pools;
+- it came earlier: its task was preempted before it printed;
 - a purge took other areas: each node's lazy list was taken at an instant of its own.
+
+The search is bounded everywhere; where it has failed often of late, the costly attempts are left out.
 """
 
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from protocol.area import PAGE_SIZE
 from sim.replay.line import Freed, Happening, Line, Purged, Took
 from sim.replay.purges import END
-from sim.replay.state import POOL_CLASSES, NOWHERE
-from sim.traces.ftrace import AllocEvent
-from protocol.area import PAGE_SIZE
+from sim.traces.events import AllocEvent
+
+How: TypeAlias = Literal["reordered", "purge_phase"]
+"""How an allocation was explained: by another order of lines, or by what a purge had done by then."""
 
 AHEAD = 400
 """Lines that are looked through for allocations that came first."""
@@ -20,100 +28,106 @@ AHEAD = 400
 DEPTH = 12
 """Allocations that may each have waited for the next one to come first."""
 
+DEPTH_WITHIN = 3
+"""The same, tried at each step of a purge."""
+
 BACK = 200
 """Happenings before which an allocation is tried."""
 
+PURGES_BACK = 3
+"""Purges whose areas are doubted."""
+
 CHOICES = 60
 """Sets of areas that are tried for one purge."""
+
+FORGETTING = 0.9
+PATIENCE = 5.0
+"""Failures, each counted `FORGETTING` times as much with every search since, above which searches are short."""
 
 
 class Search:
     """Looks for an order of what happened in which an allocation got its address."""
 
     def __init__(self, line: Line) -> None:
-        self.line = line
-        self.moved: list[int] = []
-        """Allocations that happened before their line's turn, by the last explanation."""
+        self._line = line
+        self._failures = 0.0
 
-    def explain(self, index: int) -> str | None:
+    def explain(self, index: int) -> How | None:
         """Let the allocation `index` happen, in another order if it takes one; say how, None if it cannot."""
-        for how, attempt in (
-            ("reordered", self._others_came_first),
-            ("purge_phase", self._purge_had_begun),
-            ("reordered", self._came_earlier),
-            ("purge_phase", self._purge_took_others),
-        ):
-            length = len(self.line.log)
-            self.moved = []
+        attempts: tuple[tuple[How, Callable[[int], bool], bool], ...] = (
+            ("reordered", self._others_came_first, False),
+            ("purge_phase", self._purge_had_begun, False),
+            ("reordered", self._came_earlier, True),
+            ("purge_phase", self._purge_took_others, True),
+        )
+        self._failures *= FORGETTING
+        for how, attempt, costly in attempts:
+            if costly and self._failures > PATIENCE:
+                continue
             if attempt(index):
                 return how
-            assert len(self.line.log) == length, f"{attempt} left something behind"
+        self._failures += 1
         return None
 
     def _event(self, index: int) -> AllocEvent:
-        event = self.line.recording.events[index]
+        event = self._line.recording.events[index]
         assert isinstance(event, AllocEvent), "only allocations are explained"
         return event
 
-    def _can_come_now(self, index: int) -> bool:
-        """Whether all that its task printed before has happened."""
-        before = self.line.recording.previous[index]
-        return not self.line.done[index] and (before < 0 or bool(self.line.done[before]))
+    # -- others came first ------------------------------------------------------------------------
 
     def _others_came_first(self, index: int, depth: int = DEPTH) -> bool:
-        line, event = self.line, self._event(index)
+        """Let those happen first, one after the other, whom the model takes the addresses for."""
+        line, event = self._line, self._event(index)
         if line.apply(Took(index, event.cpu)):
             return True
         _source, expected = line.predict(event, event.cpu)
         if expected is None or not depth:
             return False
-        length, moved = len(line.log), len(self.moved)
-        for other in sorted(
-            line.recording.allocations_over(expected, expected + event.size, index, index + AHEAD)
-        ):
-            if self._can_come_now(other):
-                if self._others_came_first(other, depth - 1):
-                    self.moved.append(other)
-                    if self._others_came_first(index, depth - 1):
-                        return True
-                    line.take_back(length)
-                    del self.moved[moved:]
-                break
-            if not line.done[other]:
-                break
+        over = line.recording.allocations_over(expected, expected + event.size, index, index + AHEAD)
+        other = min((one for one in over if not line.past.done[one]), default=None)
+        if other is None or not line.past.all_before(other):
+            return False
+        length = len(line.log)
+        if self._others_came_first(other, depth - 1) and self._others_came_first(index, depth - 1):
+            return True
+        line.take_back(length)
         return False
 
+    # -- it came earlier --------------------------------------------------------------------------
+
     def _came_earlier(self, index: int) -> bool:
-        line, event = self.line, self._event(index)
+        """Let it happen before what is in the log, as far as its task's previous line allows."""
+        line, event = self._line, self._event(index)
         before = line.recording.previous[index]
         undone: list[Happening] = []
-        length = len(line.log)
-        for _ in range(min(BACK, length)):
+        for _ in range(min(BACK, len(line.log))):
             happening = line.log[-1].happening
-            if not isinstance(happening, Purged) and happening.index == before:
-                break
-            if isinstance(happening, Purged) and line.recording.purges[happening.number] == before:
+            if self._index_of(happening) == before:
                 break
             undone = [*line.take_back(len(line.log) - 1), *undone]
             if isinstance(happening, Freed):
                 continue
             here = len(line.log)
-            if isinstance(happening, Purged) and self._within(index, happening) or line.apply(Took(index, event.cpu)):
+            within = isinstance(happening, Purged) and self._within(index, happening)
+            if within or line.apply(Took(index, event.cpu)):
                 if line.apply_all(undone):
                     return True
                 line.take_back(here)
         restored = line.apply_all(undone)
-        assert restored and len(line.log) == length, "what happened before can happen again"
+        assert restored, "what happened before can happen again"
         return False
+
+    def _index_of(self, happening: Happening) -> int:
+        if isinstance(happening, Purged):
+            return self._line.purging.index(happening.number)
+        return happening.index
 
     def _within(self, index: int, purged: Purged) -> bool:
         """Let it happen between two steps of a purge."""
-        line, event = self.line, self._event(index)
+        line, event = self._line, self._event(index)
         here = len(line.log)
-        while True:
-            step = line.next_step(purged.number)
-            if step >= purged.until or step == END:
-                break
+        while (step := line.purging.next_step(purged.number)) != END and step < purged.until:
             if not line.apply(Purged(purged.number, step)):
                 break
             if line.apply(Took(index, event.cpu)):
@@ -122,89 +136,92 @@ class Search:
         line.take_back(here)
         return False
 
+    # -- the next purge had begun -----------------------------------------------------------------
+
     def _purge_had_begun(self, index: int) -> bool:
-        line = self.line
-        number = line.ended
+        """Let the purge that prints next do some of its steps before."""
+        line, event = self._line, self._event(index)
+        number = line.purging.ended
         if number >= len(line.recording.purges):
             return False
-        before = line.recording.previous[line.recording.purges[number]]
-        if line.purge is None and before >= 0 and not line.done[before]:
+        source, expected = line.predict(event, event.cpu)
+        lower = expected is not None and expected < event.va_start
+        space = line.state.free.space
+        if source == "free" and event.align <= PAGE_SIZE and lower and space.holds(event.va_start, event.va_end):
+            return False  # a purge only adds free space: what is expected would be lower still
+        if line.purging.purge is None and not line.past.all_before(line.purging.index(number)):
             return False
         return self._among_steps(index, number, now=False) or self._among_steps(index, number, now=True)
 
     def _among_steps(self, index: int, number: int, *, now: bool) -> bool:
         """Let the purge do step after step until the allocation can happen."""
-        line, event = self.line, self._event(index)
+        line, event = self._line, self._event(index)
         here = len(line.log)
         expected = line.predict(event, event.cpu)[1]
-        while (step := line.next_step(number)) != END:
+        while (step := line.purging.next_step(number)) != END:
             if not line.apply(Purged(number, step, now)):
                 break
             then = line.predict(event, event.cpu)[1]
-            if then != expected:
+            if then != expected or step[0] == 0:
                 expected = then
                 so_far = len(line.log)
-                if self._others_came_first(index, 3):
+                if self._others_came_first(index, DEPTH_WITHIN):
                     line.join(here, so_far)
                     return True
         line.take_back(here)
         return False
 
-    def _purge_took_others(self, index: int) -> bool:
-        line, event = self.line, self._event(index)
-        begun = [at for at, logged in enumerate(line.log) if isinstance(logged.happening, Purged)]
-        numbers = sorted({line.log[at].happening.number for at in begun})
-        for number in reversed(numbers[-3:]):
-            first = next(at for at in begun if line.log[at].happening.number == number)
-            if first == 0 and number != line.log[0].happening.number:
-                continue
-            if self._with_other_areas(index, event, number, first, number == numbers[-1]):
-                return True
-        return False
+    # -- a purge took other areas -----------------------------------------------------------------
 
-    def _with_other_areas(self, index: int, event: AllocEvent, number: int, first: int, latest: bool) -> bool:
-        line = self.line
-        if line.purge is not None and line.purge.number == number and line.purge.position and first == 0:
-            pass
-        wanted, unwanted = self._evidence(event) if latest else (set(), set())
-        before = line.plans.get(number)
-        pinned = line.pinned.get(number)
+    def _purge_took_others(self, index: int) -> bool:
+        """Let one of the latest purges have taken another set of areas."""
+        begun: dict[int, int] = {}
+        for position, logged in enumerate(self._line.log):
+            if isinstance(logged.happening, Purged):
+                begun.setdefault(logged.happening.number, position)
+        latest = sorted(begun)[-PURGES_BACK:]
+        return any(
+            self._with_other_areas(index, number, begun[number], number == latest[-1])
+            for number in reversed(latest)
+        )
+
+    def _with_other_areas(self, index: int, number: int, first: int, latest: bool) -> bool:
+        """Take back all since a purge began, at `first` of the log, and try what else it can have taken."""
+        line, purging = self._line, self._line.purging
+        taken, spared = self._evidence(self._event(index)) if latest else (set[int](), set[int]())
+        before, pinned = purging.chosen.get(number), purging.pinned.get(number)
         undone = line.take_back(first)
-        here = len(line.log)
-        if line.purge is not None:
-            line.apply_all(undone)
-            return False
-        planned = [
-            Purged(number, one.until) if isinstance(one, Purged) and one.number == number else one for one in undone
-        ]
-        for tried, areas in enumerate(line.choices(number, wanted, unwanted)):
-            if areas == before:
-                continue
-            if tried > CHOICES:
-                break
-            line.pinned[number] = areas
-            if line.apply_all(planned) and self._others_came_first(index, 4):
-                return True
-            line.take_back(here)
-        if pinned is None:
-            line.pinned.pop(number, None)
-        else:
-            line.pinned[number] = pinned
+        if purging.purge is None:  # else it had begun before the log does
+            here = len(line.log)
+            planned: list[Happening] = [
+                Purged(number, one.until) if isinstance(one, Purged) and one.number == number else one
+                for one in undone
+            ]
+            for tried, areas in enumerate(purging.choices(number, taken, spared)):
+                if tried > CHOICES:
+                    break
+                if areas == before:
+                    continue
+                purging.pinned[number] = areas
+                if line.apply_all(planned) and self._others_came_first(index, DEPTH_WITHIN + 1):
+                    return True
+                line.take_back(here)
+            purging.pinned.pop(number, None)
+            if pinned is not None:
+                purging.pinned[number] = pinned
         restored = line.apply_all(undone)
         assert restored, "what happened before can happen again"
         return False
 
     def _evidence(self, event: AllocEvent) -> tuple[set[int], set[int]]:
-        """Give the starts of areas that the purge must have taken, and must not have, for this allocation."""
-        line = self.line
-        wanted: set[int] = set()
-        unwanted: set[int] = set()
-        if event.va_start in line.state.lazy:
-            wanted.add(event.va_start)
-        node, size_class = line.node_of(event, event.cpu), event.size // PAGE_SIZE - 1
-        if node != NOWHERE and size_class < POOL_CLASSES:
-            for area in reversed(line.state.pools[node][size_class]):
+        """Give the starts of areas that the purge must have taken, and must not have, for an allocation."""
+        line = self._line
+        taken = {event.va_start} if event.va_start in line.state.lazy else set[int]()
+        spared: set[int] = set()
+        asked = line.past.pool_of(event, event.cpu)
+        if asked is not None:
+            for area in reversed(line.state.pools[asked[0]][asked[1]]):
                 if area.va_start <= event.va_start:
                     break
-                unwanted.add(area.va_start)
-        return wanted, unwanted
+                spared.add(area.va_start)
+        return taken, spared

@@ -39,7 +39,7 @@ BASE_EVERY = 128
 
 
 class FreeRanges:
-    """The free space, its operations in order, and copies of it now and then: going back is starting from a copy."""
+    """The free space, its operations in order, and copies now and then: going back is starting from a copy."""
 
     def __init__(self) -> None:
         self._space = FreeSpace(*SPACE)

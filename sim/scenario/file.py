@@ -14,15 +14,15 @@ from stat import S_ISREG
 from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
-from attrs import evolve, fields, frozen, has
+from attrs import asdict, evolve, fields, frozen, has
 from cattrs.cols import list_structure_factory
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 from cattrs.gen import make_dict_structure_fn
 
+from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
 from sim.scenario.faults import fits, patterns
-from sim.scenario.kernels import KERNELS
-from sim.scenario.model import Scenario
+from sim.scenario.model import KernelChoices, Scenario
 from sim.scenario.settings import Table, leaves, put, read_settings, shown
 from sim.scenario.values import Impossible
 
@@ -80,11 +80,7 @@ def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozens
         scenario = _CONVERTER.structure(table, Scenario)
     except (ClassValidationError, Impossible) as error:
         raise _bad_input(where, set_keys, error) from None
-    kernel = KERNELS[scenario.space.kernel]
-    if "nodes" not in table.get("space", {}):
-        scenario = evolve(scenario, space=evolve(scenario.space, nodes=kernel.nodes))
-    if "policy" not in table.get("lookup", {}):
-        scenario = evolve(scenario, lookup=evolve(scenario.lookup, policy=kernel.policy))
+    scenario = _with_its_kernel(scenario, table)
     _refuse_unknown_actors(scenario, where)
     if scenario.workload.kind == "trace" and not scenario.workload.file:
         raise BadInput(f"{where}: workload.file", "nothing", "a trace's file name, for workload.kind trace")
@@ -107,6 +103,23 @@ def structure_as(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         return _CONVERTER.structure(table, kind)
     except (ClassValidationError, Impossible) as error:
         raise _bad_input(where, frozenset(), error) from None
+
+
+def _with_its_kernel(scenario: Scenario, table: Mapping[str, Any]) -> Scenario:
+    """Give a scenario its kernel's choices where its table makes none."""
+    kernel = KERNELS[scenario.space.kernel]
+    decided: dict[str, Table] = {
+        "space": {
+            "nodes": nr_vmap_nodes(kernel, scenario.machine.cpus),
+            "zone_pages": kernel.zone_pages,
+        },
+        "lookup": {"policy": kernel.policy},
+        "kernel": asdict(KernelChoices.of(kernel)),
+    }
+    for name, choices in decided.items():
+        open_keys = {key: value for key, value in choices.items() if key not in table.get(name, {})}
+        scenario = evolve(scenario, **{name: evolve(getattr(scenario, name), **open_keys)})
+    return scenario
 
 
 def unstructure(scenario: Scenario) -> Table:

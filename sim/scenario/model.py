@@ -4,14 +4,17 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 (`docs/reference/scenario.md`) is generated from this file.
 """
 
-from attrs import field, frozen
+from typing import Any
+
+from attrs import evolve, field, fields, frozen
 
 import protocol.policies
 import protocol.strategies
 from protocol import registry
+from protocol.kernel import CHOICES, KERNELS, Kernel
+from protocol.pools import MAX_VA_SIZE_PAGES
 from sim.costs import MODELS
 from sim.scenario.faults import Faults
-from sim.scenario.kernels import KERNELS
 from sim.scenario.values import SHARE as _SHARE
 from sim.scenario.values import Allowed, Impossible
 from sim.scenario.values import allowed as _allowed
@@ -19,6 +22,8 @@ from sim.scenario.values import between as _between
 from sim.scenario.values import one_of as _one_of
 
 TOPOLOGIES = ("flat",)
+
+DEFAULT_KERNEL = "6.16"
 
 
 _PAGE_SIZE = _allowed(
@@ -34,17 +39,60 @@ _FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
 @frozen
 class Space:
-    """`[space]`: how addresses are dealt out to nodes."""
+    """`[space]`: how addresses are dealt out to nodes.
 
-    nodes: int = field(default=8, validator=_between(1, 1024))
-    zone_pages: int = field(default=16, validator=_between(1, 2**20))
+    Left out, `nodes` and `zone_pages` are the kernel's: one node, or one for each CPU up to 128, and zones of 16
+    pages. A zone of 0 pages is one of one byte, as in kernel `v3-04`, and only there.
+    """
+
+    nodes: int = field(default=16, validator=_between(1, 1024))
+    zone_pages: int = field(default=16, validator=_between(0, 2**20))
     page_size: int = field(default=4096, validator=_PAGE_SIZE)
-    kernel: str = field(default="6.16", validator=_one_of(lambda: list(KERNELS)))
+    kernel: str = field(default=DEFAULT_KERNEL, validator=_one_of(lambda: list(KERNELS)))
+
+    def __attrs_post_init__(self) -> None:
+        if not self.zone_pages and KERNELS[self.kernel].zone_pages:
+            allowed = f"an integer from 1 to {2**20} (only kernel v3-04 has zones of one byte, 0)"
+            raise Impossible("zone_pages", self.zone_pages, allowed)
 
     @property
     def zone_size(self) -> int:
         """Bytes in a zone."""
-        return self.zone_pages * self.page_size
+        return self.zone_pages * self.page_size or 1
+
+
+def _choice(name: str) -> Any:
+    """Make a key of `[kernel]`: one of the described values, by default the default kernel's."""
+    default = getattr(KERNELS[DEFAULT_KERNEL], name)
+    values = list(CHOICES[name].values)
+    words = ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+    return field(default=default, validator=_allowed(lambda value: value in values, words))
+
+
+@frozen
+class KernelChoices:
+    """`[kernel]`: what `space.kernel` decides, each choice also by itself; docs/reference/kernels.md explains them.
+
+    The defaults here are those of kernel 6.16.
+    """
+
+    busy_locks: int = _choice("busy_locks")
+    vread: str = _choice("vread")
+    pools: bool = _choice("pools")
+    pool_limit: int = field(default=MAX_VA_SIZE_PAGES, validator=_between(1, 2**20))
+    decay: str = _choice("decay")
+    shrinker: str = _choice("shrinker")
+    lazy: str = _choice("lazy")
+    lazy_merges: bool = _choice("lazy_merges")
+    lazy_counter: str = _choice("lazy_counter")
+    drain: str = _choice("drain")
+    helpers: str = _choice("helpers")
+    nonblocking: bool = _choice("nonblocking")
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> "KernelChoices":
+        """Give the choices of a kernel."""
+        return cls(**{attribute.name: getattr(kernel, attribute.name) for attribute in fields(cls)})
 
 
 @frozen
@@ -57,7 +105,11 @@ class Machine:
 
 @frozen
 class Costs:
-    """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from."""
+    """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from.
+
+    `tlb_flush_ns` is what a purge's flush of all TLBs takes; what is published about that differs by a factor of
+    seven, so it is a parameter to vary and not a measurement.
+    """
 
     model: str = field(
         default="message-passing",
@@ -69,6 +121,7 @@ class Costs:
     visit_ns: int = field(default=8, validator=_COST_NS)
     insert_ns: int = field(default=40, validator=_COST_NS)
     link_ns: int = field(default=60, validator=_COST_NS)
+    tlb_flush_ns: int = field(default=1000, validator=_COST_NS)
 
 
 @frozen
@@ -132,10 +185,95 @@ class TraceUse:
 
 
 @frozen
-class Workload:
-    """`[workload]`: what the CPUs do. `file` is for `trace`; `operations` to `think_ns` are for `mix`."""
+class VmallocTest:
+    """`[workload.test_vmalloc]`: the parameters of lib/test_vmalloc.c, with its defaults, and what a machine adds.
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace"]))
+    Worker i is a thread on CPU i modulo `machine.cpus`; workers of one CPU take turns of `slice_ns` (0.75 ms times
+    1 + log2 of 8 CPUs, the base slice of kernel/sched/fair.c). `run_test_mask` is the sum of tests' ids, as listed
+    in docs/how-to/run-test-vmalloc.md; `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `page_ns` is how long each
+    page of an allocation takes besides its area (to be had, cleared and mapped; no figure is published for it
+    alone). `grace_period_ns` is how long `kvfree_rcu` holds an area: the median of a recorded test of one thread,
+    in which single ones took 26 ms to 5 s; take it for a guess. `cycles_per_us` turns the run's time into the
+    cycles that the summary has.
+    """
+
+    nr_threads: int = field(default=0, validator=_between(0, 65_535))
+    sequential_test_order: bool = False
+    test_repeat_count: int = field(default=1, validator=_between(1, 10**6))
+    test_loop_count: int = field(default=1_000_000, validator=_between(1, 2**31 - 1))
+    nr_pages: int = field(default=0, validator=_between(0, 2**20))
+    use_huge: bool = False
+    run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
+    nr_pcpu_objects: int = field(default=35_000, validator=_between(1, 10**7))
+    page_ns: int = field(default=0, validator=_COST_NS)
+    grace_period_ns: int = field(default=54_500_000, validator=_between(0, 10**12))
+    slice_ns: int = field(default=3_000_000, validator=_between(1, 10**12))
+    cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))
+
+    @property
+    def workers(self) -> int:
+        """How many threads there are: `clamp(nr_threads, 1, USHRT_MAX)`."""
+        return max(1, self.nr_threads)
+
+    @property
+    def pages(self) -> int:
+        """Pages of the tests that have a number of pages: `nr_pages > 0 ? nr_pages : 1`."""
+        return max(1, self.nr_pages)
+
+
+@frozen
+class VmallocUse:
+    """`[workload.vmalloc]`: shares of operations of kernel code that uses vmalloc (they sum to 1).
+
+    `alloc` and `free` are vmalloc() and vfree(), `map` and `unmap` vm_map_ram() and vm_unmap_ram(), `percpu` gets a
+    per-CPU chunk's areas or frees them, `find` is find_vmap_area(), `exceed` find_vmap_area_exceed_addr(), and so
+    on. Of the allocations `ioremap` are I/O mappings and `module` go to the module range, `nonblocking` must not
+    sleep (for kernels that can). `interior` is the share of addresses that are no area's start. `held_areas` is
+    how many areas each CPU keeps: with more it frees instead of allocating. `window_pages` is the size of the
+    vmalloc space, 0 for x86_64's 32 TiB.
+    """
+
+    alloc: float = field(default=0.34, validator=_SHARE)
+    free: float = field(default=0.33, validator=_SHARE)
+    find: float = field(default=0.16, validator=_SHARE)
+    exceed: float = field(default=0.02, validator=_SHARE)
+    vread: float = field(default=0.02, validator=_SHARE)
+    map: float = field(default=0.05, validator=_SHARE)
+    unmap: float = field(default=0.05, validator=_SHARE)
+    percpu: float = field(default=0.01, validator=_SHARE)
+    dump_obj: float = field(default=0.015, validator=_SHARE)
+    unmap_aliases: float = field(default=0.002, validator=_SHARE)
+    shrink: float = field(default=0.001, validator=_SHARE)
+    vmallocinfo: float = field(default=0.002, validator=_SHARE)
+    ioremap: float = field(default=0.02, validator=_SHARE)
+    module: float = field(default=0.05, validator=_SHARE)
+    nonblocking: float = field(default=0.0, validator=_SHARE)
+    interior: float = field(default=0.10, validator=_SHARE)
+    held_areas: int = field(default=2_000, validator=_between(1, 10**7))
+    window_pages: int = field(default=0, validator=_between(0, 2**33))
+
+    def __attrs_post_init__(self) -> None:
+        total = sum(self.shares.values())
+        if abs(total - 1.0) > 1e-9:
+            raise Impossible(" + ".join(self.shares), float(f"{total:.12g}"), "shares that sum to 1")
+        if self.ioremap + self.module > 1.0:
+            raise Impossible("ioremap + module", self.ioremap + self.module, "shares of allocations, at most 1")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of operations, by name, in the order of the keys."""
+        return {attribute.name: getattr(self, attribute.name) for attribute in fields(VmallocUse)[:12]}
+
+
+@frozen
+class Workload:
+    """`[workload]`: what the CPUs do. `file` is for `trace`; `pages` and `guard` are for `mix`.
+
+    `operations`, `preload_areas` and `think_ns` are for `mix` and `vmalloc`. With `vmalloc`, `preload_areas` are a
+    vmlist: areas of early boot that vmalloc_init() imports.
+    """
+
+    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "trace", "vmalloc", "test_vmalloc"]))
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
@@ -144,6 +282,8 @@ class Workload:
     file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
     trace: TraceUse = field(factory=TraceUse)
+    vmalloc: VmallocUse = field(factory=VmallocUse)
+    test_vmalloc: VmallocTest = field(factory=VmallocTest)
 
 
 @frozen
@@ -152,9 +292,16 @@ class Scenario:
 
     seed: int = field(default=1, validator=_between(0, 2**64 - 1))
     space: Space = field(factory=Space)
+    kernel: KernelChoices = field(factory=KernelChoices)
     machine: Machine = field(factory=Machine)
     costs: Costs = field(factory=Costs)
     lookup: Lookup = field(factory=Lookup)
     batch: Batch = field(factory=Batch)
     workload: Workload = field(factory=Workload)
     faults: Faults = field(factory=Faults)
+
+    @property
+    def chosen_kernel(self) -> Kernel:
+        """The named kernel with the scenario's own choices in its place."""
+        choices = {attribute.name: getattr(self.kernel, attribute.name) for attribute in fields(KernelChoices)}
+        return evolve(KERNELS[self.space.kernel], **choices)

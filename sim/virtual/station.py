@@ -4,34 +4,41 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from actors.errors import ActorFailed, ActorGone
-from actors.lock import FifoLock
+from actors.lock import FifoLock, Grants, LockHeld, NoLock, as_taken
 from actors.world import Address
 from protocol.machine import Machine
-from protocol.messages import Reply, Request
+from protocol.messages import Busy, Reply, Request
 from protocol.sessions import Numbered
 from protocol.work import Work
 from sim.costs import CostModel
 from sim.virtual.agenda import Agenda, Attention, Caller, Entry, Parked, Thrown
+
+BUSY: Reply = Busy()
 
 
 class Prices:
     """What work takes: its lock and the nanoseconds under it. Stations that name the same lock share it."""
 
     def __init__(self, costs: CostModel, new_lock: Callable[[str], FifoLock]) -> None:
-        self.known: dict[Work, tuple[FifoLock, int]] = {}
+        self.known: dict[Work, tuple[Grants, int]] = {}
         self._costs = costs
         self._new_lock = new_lock
         self._locks: dict[str, FifoLock] = {}
 
-    def of(self, work: Work) -> tuple[FifoLock, int]:
+    def of(self, work: Work) -> tuple[Grants, int]:
         """Look up what `work` takes; kept for the works of one area, which machines reuse."""
-        lock = self._locks.get(work.lock)
-        if lock is None:
-            lock = self._locks[work.lock] = self._new_lock(work.lock)
-        price = (lock, self._costs.service_ns(work))
+        price = (self._grants(work), self._costs.service_ns(work))
         if work.moved == 1:
             self.known[work] = price
         return price
+
+    def _grants(self, work: Work) -> Grants:
+        if not work.holds:
+            return NoLock()
+        lock = self._locks.get(work.lock)
+        if lock is None:
+            lock = self._locks[work.lock] = self._new_lock(work.lock)
+        return as_taken(lock, work.holds, work.attempt)
 
 
 class Station:
@@ -76,7 +83,7 @@ class Station:
         self.post: Callable[[int, Caller, Request], Entry] = self.step if in_order else self._send
         """Sends a request at a time; gives the entry that this causes: its arrival, or at once its reply."""
         self._handle = machine.handle
-        self._locks: list[FifoLock] = []
+        self._locks: dict[str, Grants] = {}
         self.address = address
         self.gone = False
         self.parked = Parked()
@@ -95,7 +102,11 @@ class Station:
         lock, service_ns = self._known_prices.get(work) or self._prices.of(work)
         cpu = caller.cpu
         arrival_ns = now_ns + self._ahead_ns[cpu]
-        end_ns = lock.grant(cpu, arrival_ns, service_ns)
+        try:
+            end_ns = lock.grant(cpu, arrival_ns, service_ns)
+        except LockHeld:
+            # Found held: the attempt itself takes no time, and changes nothing.
+            return (arrival_ns + self._link_ns[cpu], self._next_sequence(), caller, None, BUSY)
         caller.queue_ns += end_ns - arrival_ns - service_ns
         caller.service_ns += service_ns
         return (end_ns + self._link_ns[cpu], self._next_sequence(), caller, None, reply)
@@ -107,16 +118,18 @@ class Station:
         except Exception as error:
             self._fail(now_ns, caller, numbered, error)
         lock, service_ns = self._known_prices.get(work) or self._prices.of(work)
-        if lock not in self._locks:
-            self._locks.append(lock)
+        self._locks[work.lock] = lock
         service_ns *= factor
-        return reply, lock.grant(caller.cpu, now_ns, service_ns), service_ns
+        try:
+            return reply, lock.grant(caller.cpu, now_ns, service_ns), service_ns
+        except LockHeld:
+            return BUSY, now_ns, 0
 
     def crash(self, now_ns: int) -> None:
         """End the station, and let go of its locks: nobody waits behind what was under way."""
         self.gone = True
-        for lock in self._locks:
-            lock.free_at_ns = now_ns
+        for lock in self._locks.values():
+            lock.let_go(now_ns)
 
     def _fail(self, now_ns: int, caller: Caller, request: Request | Numbered, error: Exception) -> NoReturn:
         self.gone = True

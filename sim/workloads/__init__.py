@@ -11,13 +11,17 @@ from typing import Any, Protocol, TypeAlias
 
 from attrs import field, frozen
 
-from actors.client import Client
+from actors.vmap import Window
 from actors.world import Driving
 from protocol import registry
 from protocol.area import VmapArea
 from sim.scenario.model import Scenario
 
-ClientScript: TypeAlias = Callable[[Client], Coroutine[Any, Any, None]]
+SEPARATOR = "_"
+"""Words of names: `test_vmalloc` is called as in the kernel (see `protocol.registry`)."""
+
+ClientScript: TypeAlias = Callable[[Any], Coroutine[Any, Any, None]]
+"""A CPU's script: a function of its `Client`, or `VmallocClient` where the plan has a window."""
 
 
 @frozen
@@ -34,8 +38,12 @@ class Plan:
     """Whether ranges come from the free space and go back there."""
     scripts: Callable[[Driving], Mapping[int, ClientScript]]
     """Makes the script of each CPU, in the world it will run in."""
+    window: Window | None = None
+    """Where vmalloc's areas go, for scripts that want a `VmallocClient`, and kworkers beside them."""
     facts: dict[str, int] = field(factory=dict)
     """What is worth knowing about the workload's source, for the log."""
+    report: Callable[[], dict[str, Any]] = dict
+    """Gives what the workload itself found, when its scripts are over: further keys of results.json."""
 
 
 class Workload(Protocol):

@@ -26,7 +26,8 @@ from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import Scenario, TraceUse
 from sim.traces.dependencies import Dependencies, Step
-from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace, read_ftrace
+from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent
+from sim.traces.read import Trace, read_trace
 from sim.workloads import ClientScript, Plan
 
 
@@ -37,7 +38,7 @@ def trace(scenario: Scenario, beside: Path) -> Plan:
         allowed = f"{PAGE_SIZE}: traces are of kernels with {PAGE_SIZE}-byte pages"
         raise BadInput("space.page_size", str(page_size), allowed)
     path = beside / scenario.workload.file
-    recorded = read_ftrace(path)
+    recorded = read_trace(path)
     steps, facts = unroll(recorded, scenario)
     if not steps:
         raise BadInput(f"{path}: nothing to replay", _unusable(recorded), "at least one successful alloc_vmap_area")

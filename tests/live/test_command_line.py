@@ -462,3 +462,43 @@ def test_an_error_of_the_users_among_the_actors_is_one_line(
     complaint = capfd.readouterr().err
     assert complaint.count("\n") == 1
     assert "twice" in complaint
+
+
+VMALLOCINFO = ROOT / "tests" / "data" / "deb-smp4-scan-vmallocinfo-mid.txt.gz"
+
+
+def test_replay_of_vmallocinfo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables on the screen, a partition.json in the folder; without --cpus those of the file's order."""
+    out = tmp_path / "out"
+    assert main(["replay", "--vmallocinfo", str(VMALLOCINFO), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "172 busy areas" in printed
+    assert "the file's order agrees with 4 nodes" in printed
+    assert [path.name for path in out.iterdir()] == ["partition.json"]
+    assert json.loads((out / "partition.json").read_text())["nodes"] == 4
+
+    assert main(["replay", "--vmallocinfo", str(VMALLOCINFO), "--cpus", "3"]) == 0
+    assert "does not agree with 3 nodes (with 4); first at line 14: 0xffff" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("# tracer: nop\n", "line 1: found '# tracer: nop'; allowed: 0xSTART-0xEND BYTES"),
+        ("0x0000000000000000-0x0000000000000000    8192 vmalloc\n", "line 1: found addresses that are hidden"),
+        ("", "found no areas; allowed: the text of /proc/vmallocinfo"),
+    ],
+)
+def test_replay_of_a_bad_vmallocinfo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
+) -> None:
+    """Exit 2, one line that names file and line, nothing written."""
+    path, out = tmp_path / "vmallocinfo", tmp_path / "out"
+    path.write_text(text)
+    assert main(["replay", "--vmallocinfo", str(path), "--cpus", "4", "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("vmapsim: ")
+    assert complaint in printed.err
+    assert printed.err.count("\n") == 1
+    assert not out.exists()

@@ -19,28 +19,56 @@ from hypothesis.stateful import (
 from protocol.area import VmapArea
 from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
-from tests.twins.free_space import SlowFreeSpace
+from tests.twins.free_space import SlowFreeSpace, shape_of
 
 START, END = 3, 131  # no multiple of any alignment, small enough to fill up
 addresses = st.integers(START - 2, END + 2)
 sizes = st.integers(1, 12) | st.integers(1, END - START)
 alignments = st.sampled_from([1, 2, 4, 8, 16, 64])
+PAGE = 4
+"""Alignments above this make the kernel look for longer ranges than it needs."""
 
 
 class Pair:
     """A `FreeSpace` and its twin that get the same requests and must give the same answers."""
 
     def __init__(self, start: int, end: int) -> None:
-        self.fast = FreeSpace(start, end)
+        self.fast = FreeSpace(start, end, page_size=PAGE)
         self.slow = SlowFreeSpace(start, end)
         self.bytes_total = end - start
         self.bytes_taken = 0
 
     def allocate(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
+        shape = shape_of(self.fast) if align > PAGE else None
+        lowest = SlowFreeSpace(self.slow.start, self.slow.end)
+        lowest.ranges = list(self.slow.ranges)
+        foretold = self.fast.peek(size, align, vstart, vend)
         got = self.fast.allocate(size, align, vstart, vend)
-        assert got == self.slow.allocate(size, align, vstart, vend)
+        assert foretold == (None if got is None else got.va_start)
+        assert got == self.slow.allocate(size, align, vstart, vend, shape)
+        best = lowest.allocate(size, align, vstart, vend)
+        assert got is None or (best is not None and best.va_start <= got.va_start)
         self.bytes_taken += 0 if got is None else got.size
         return got
+
+    def allocate_percpu(self, offsets: list[int], sizes: list[int], align: int) -> list[VmapArea] | None:
+        got = self.fast.allocate_percpu(offsets, sizes, align, self.slow.start, self.slow.end)
+        assert got == self.slow.allocate_percpu(offsets, sizes, align, self.slow.start, self.slow.end)
+        self.bytes_taken += sum(area.size for area in got or ())
+        return got
+
+    def take(self, area: VmapArea) -> bool:
+        """Take `area` in both, or see it refused by both."""
+        try:
+            self.slow.take(area)
+        except BadRange:
+            with pytest.raises(BadRange):
+                self.fast.take(area.va_start, area.va_end)
+            return False
+        assert self.fast.holds(area.va_start, area.va_end)
+        self.fast.take(area.va_start, area.va_end)
+        self.bytes_taken += area.size
+        return True
 
     def release(self, area: VmapArea) -> None:
         """Release `area` in both, or see it refused by both."""
@@ -56,6 +84,7 @@ class Pair:
     def check(self) -> None:
         self.slow._check()
         self.fast._check()
+        assert shape_of(self.fast.copy()) == shape_of(self.fast)
         assert list(self.fast) == list(self.slow)
         assert (len(self.fast), self.fast.largest) == (len(self.slow), self.slow.largest)
         assert self.fast.bytes_free == self.slow.bytes_free == self.bytes_total - self.bytes_taken
@@ -99,6 +128,23 @@ class FreeSpaceMachine(RuleBasedStateMachine):
     def allocate_within(self, size: int, align: int, one: int, other: int) -> MultipleResults[VmapArea]:
         got = self.pair.allocate(size, align, min(one, other), max(one, other))
         return multiple() if got is None else multiple(got)
+
+    @rule(target=taken, va_start=addresses, size=st.integers(0, 12))
+    def take_anything(self, va_start: int, size: int) -> MultipleResults[VmapArea]:
+        area = VmapArea(va_start, va_start + size)
+        return multiple(area) if self.pair.take(area) else multiple()
+
+    @rule(target=taken, gaps=st.lists(st.integers(0, 3), min_size=1, max_size=4), data=st.data())
+    def allocate_percpu(self, gaps: list[int], data: st.DataObject) -> MultipleResults[VmapArea]:
+        """Groups of up to 3 units of 4 bytes, gaps of up to 3 between them, in any order."""
+        offsets, sizes, end = [], [], 0
+        for gap in gaps:
+            offsets.append(end + 4 * gap)
+            sizes.append(4 * data.draw(st.integers(1, 3)))
+            end = offsets[-1] + sizes[-1]
+        order = data.draw(st.permutations(range(len(gaps))))
+        areas = self.pair.allocate_percpu([offsets[i] for i in order], [sizes[i] for i in order], 4)
+        return multiple(*areas) if areas else multiple()
 
     @rule(area=taken)
     def release(self, area: VmapArea) -> None:

@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 
+import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.lock import FifoLock
+from actors.lock import FifoLock, LockHeld, NoLock, as_taken
 
 
 @define
@@ -78,3 +79,34 @@ def test_an_idle_lock_has_no_past() -> None:
     assert set(statistics_of(lock).values()) == {0}
     lock.grant(cpu=0, arrival_ns=0, hold_ns=0)
     assert (lock.acquisitions, lock.handoffs, lock.contended) == (1, 0, 0)
+
+
+def test_a_lock_that_is_only_tried_is_refused_while_it_is_held() -> None:
+    """On arrival, and not at the instant it is dropped; a refusal leaves no trace in the statistics."""
+    lock = FifoLock("busy/0")
+    attempt = as_taken(lock, 1, attempt=True)
+    lock.grant(cpu=1, arrival_ns=100, hold_ns=30)
+    with pytest.raises(LockHeld):
+        attempt.grant(cpu=2, arrival_ns=129, hold_ns=5)
+    assert (lock.acquisitions, lock.free_at_ns) == (1, 130)
+    assert attempt.grant(cpu=2, arrival_ns=130, hold_ns=5) == 135
+    assert lock.acquisitions == 2
+
+
+def test_a_lock_taken_several_times_in_a_row_is_one_hold_of_the_sum() -> None:
+    lock = FifoLock("pool/0")
+    assert as_taken(lock, 5, attempt=False).grant(cpu=1, arrival_ns=0, hold_ns=100) == 100
+    assert (lock.acquisitions, lock.hold_ns) == (5, 100)
+    assert as_taken(lock, 1, attempt=False) is lock
+
+
+def test_without_a_lock_nobody_waits() -> None:
+    assert [NoLock().grant(cpu, 50, 7) for cpu in range(3)] == [57, 57, 57]
+
+
+def test_a_hold_whose_order_is_kept_elsewhere_is_accounted_for() -> None:
+    lock = FifoLock("purge")
+    lock.record(cpu=1, wait_ns=0, hold_ns=10)
+    lock.record(cpu=2, wait_ns=7, hold_ns=3)
+    assert (lock.acquisitions, lock.contended, lock.handoffs) == (2, 1, 1)
+    assert (lock.wait_ns, lock.wait_max_ns, lock.hold_ns, lock.hold_max_ns) == (7, 7, 13, 10)

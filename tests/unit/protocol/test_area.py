@@ -3,7 +3,20 @@
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START, ZONE_PAGES, VmapArea, ZoneLayout
+from protocol.area import (
+    PAGE_SIZE,
+    VMALLOC_END,
+    VMALLOC_START,
+    VMAP_BLOCK,
+    VMAP_RAM,
+    ZONE_PAGES,
+    Vm,
+    VmapArea,
+    VmStruct,
+    ZoneLayout,
+    decode_vn_id,
+    encode_vn_id,
+)
 
 ZONE = 16
 
@@ -104,3 +117,22 @@ def test_a_layout_stays_as_it_is() -> None:
     layout = ZoneLayout(8)
     with pytest.raises(FrozenInstanceError):
         layout.nr_nodes = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("node_id", [0, 1, 127])
+def test_a_node_id_travels_in_the_flags_beside_the_low_bits(node_id: int) -> None:
+    flags = encode_vn_id(node_id)
+    assert flags == (node_id + 1) * 256
+    assert decode_vn_id(flags | VMAP_RAM | VMAP_BLOCK) == node_id
+
+
+def test_flags_without_a_node_id_name_no_node() -> None:
+    assert decode_vn_id(0) is None
+    assert decode_vn_id(VMAP_RAM | VMAP_BLOCK) is None
+
+
+def test_areas_of_the_same_range_are_equal_whatever_they_are_used_for() -> None:
+    used = VmapArea(1, 2, VMAP_RAM, VmStruct(Vm.ALLOC))
+    assert used == VmapArea(1, 2)
+    assert hash(used) == hash(VmapArea(1, 2))
+    assert used != VmapArea(1, 3, VMAP_RAM, used.vm)

@@ -9,6 +9,7 @@ from protocol.free_machine import LOCK, SPACE, FreeSpaceMachine
 from protocol.messages import (
     Allocate,
     Allocated,
+    AllocatePercpu,
     Areas,
     FreeSpaceRequest,
     FreeStatistics,
@@ -18,6 +19,7 @@ from protocol.messages import (
     Refused,
     Release,
     Released,
+    ReleaseMany,
     Reply,
 )
 from protocol.work import Work
@@ -133,18 +135,21 @@ def test_work_counts_the_ranges_at_the_start_of_service() -> None:
         Allocate(PAGE_SIZE, 2 * PAGE_SIZE, *window),
         Allocate(PAGE_SIZE, 2 * PAGE_SIZE, *window),
         Release(VmapArea(VMALLOC_START, VMALLOC_START + PAGE_SIZE)),
+        ReleaseMany((VmapArea(VMALLOC_START + 2 * PAGE_SIZE, VMALLOC_START + 3 * PAGE_SIZE),)),
+        AllocatePercpu((0, 2 * PAGE_SIZE), (PAGE_SIZE, PAGE_SIZE), PAGE_SIZE, *window),
         GetFreeStatistics(),
         ListFree(0, 10),
     ]
     replies = [machine.handle(request) for request in requests]
-    assert [counts(work) for _, work in replies] == [("free", visited, 1) for visited in (1, 2, 2, 3, 2)] + [
-        ("free", 2, 3)
-    ]
+    visited_moved = [(1, 1), (2, 1), (2, 1), (3, 1), (2, 1), (2, 2), (3, 1), (3, 4)]
+    assert [counts(work) for _, work in replies] == [("free", visited, moved) for visited, moved in visited_moved]
     assert [type(reply) for reply, _ in replies] == [
         Allocated,
         Allocated,
         Allocated,
         Released,
+        Released,
+        Areas,
         FreeStatistics,
         Areas,
     ]

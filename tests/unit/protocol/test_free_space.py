@@ -1,10 +1,12 @@
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 
 import pytest
 
 from protocol.area import PAGE_SIZE, ULONG_MAX, VMALLOC_END, VMALLOC_START, VmapArea
 from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
+from tests.twins.free_space import shape_of
 
 START, END = 100, 200
 TOP = 1 << 20
@@ -267,3 +269,87 @@ def test_check_notices_each_kind_of_damage(damage: Callable[[FreeSpace], None]) 
     damage(space)
     with pytest.raises(AssertionError):
         space._check()
+
+
+def test_of_a_range_cut_in_two_the_upper_part_keeps_the_node() -> None:
+    """The shape of the kernel's tree: the lower part is hung below it, to the left."""
+    space = FreeSpace(0, 100)
+    space.take(40, 60)
+    assert shape_of(space) == ((None, (0, 40), None), (60, 100), None)
+    space.take(10, 20)
+    assert shape_of(space) == ((None, (0, 10), None), (20, 40), (None, (60, 100), None))
+
+
+def test_a_range_that_joins_both_neighbours_keeps_the_node_of_the_lower_one() -> None:
+    space = FreeSpace(0, 100)
+    space.take(40, 60)
+    space.take(10, 20)
+    space.release(VmapArea(40, 60))
+    assert shape_of(space) == ((None, (0, 10), None), (20, 100), None)
+
+
+@pytest.mark.parametrize(
+    ("align", "vend", "found"),
+    [
+        pytest.param(PAGE_SIZE, 64, 3, id="a page: the lowest that fits"),
+        pytest.param(2 * PAGE_SIZE, 64, 32, id="more: only where size + align - 1 bytes are"),
+        pytest.param(4 * PAGE_SIZE, 64, 32, id="much more"),
+    ],
+)
+def test_an_alignment_above_a_page_passes_over_ranges_that_would_do(align: int, vend: int, found: int) -> None:
+    """Pages 4 and 5 would do for two aligned pages, but the search wants more than two."""
+    space = FreeSpace(0, 64 * PAGE_SIZE)
+    space.take(0, 3 * PAGE_SIZE)
+    space.take(6 * PAGE_SIZE, 32 * PAGE_SIZE)
+    space.take(63 * PAGE_SIZE, 64 * PAGE_SIZE)
+    if align > PAGE_SIZE:
+        space.take(3 * PAGE_SIZE, 4 * PAGE_SIZE)
+    got = space.allocate(2 * PAGE_SIZE, align, 0, vend * PAGE_SIZE)
+    assert got == VmapArea(found * PAGE_SIZE, (found + 2) * PAGE_SIZE)
+
+
+def test_an_interval_of_exactly_the_size_is_not_asked_to_be_longer() -> None:
+    space = FreeSpace(0, 64 * PAGE_SIZE)
+    space.take(0, 8 * PAGE_SIZE)
+    space.take(12 * PAGE_SIZE, 64 * PAGE_SIZE)
+    size, align = 4 * PAGE_SIZE, 4 * PAGE_SIZE
+    assert space.allocate(size, align, 8 * PAGE_SIZE, 12 * PAGE_SIZE) == VmapArea(8 * PAGE_SIZE, 12 * PAGE_SIZE)
+
+
+def test_the_end_is_looked_at_after_the_choice() -> None:
+    """The range chosen reaches too far; that a lower one would do does not help."""
+    space = FreeSpace(0, 64 * PAGE_SIZE)
+    space.take(6 * PAGE_SIZE, 32 * PAGE_SIZE)
+    space.take(0, 4 * PAGE_SIZE)
+    assert space.allocate(2 * PAGE_SIZE, 2 * PAGE_SIZE, 0, 20 * PAGE_SIZE) is None
+    assert space.allocate(2 * PAGE_SIZE, PAGE_SIZE, 0, 20 * PAGE_SIZE) == VmapArea(4 * PAGE_SIZE, 6 * PAGE_SIZE)
+
+
+@pytest.mark.parametrize(("start", "end"), [(15, 25), (25, 35), (30, 40), (12, 12), (0, 5)])
+def test_only_what_is_free_can_be_taken(start: int, end: int) -> None:
+    space = space_with((10, 30), (50, 60))
+    with pytest.raises(BadRange) if not 10 <= start < end <= 30 else nullcontext():
+        space.take(start, end)
+    space._check()
+
+
+def test_what_was_there_before_is_not_free() -> None:
+    """vmap_init_free_space: the complement of the vmlist."""
+    space = FreeSpace(1, 100, [VmapArea(1, 10), VmapArea(10, 20), VmapArea(50, 60)])
+    assert ranges(space) == [(20, 50), (60, 100)]
+    assert space.bytes_free == 70
+    space._check()
+    for wrong in ([VmapArea(5, 10), VmapArea(9, 12)], [VmapArea(90, 101)], [VmapArea(5, 5)]):
+        with pytest.raises(BadRange):
+            FreeSpace(1, 100, wrong)
+
+
+def test_groups_of_percpu_areas_go_to_the_top_at_one_base() -> None:
+    """The base is pulled down until all groups fit; the gap between them stays free."""
+    space = space_with((0, 100), (120, 160), (180, 200))
+    assert space.allocate_percpu([0, 60], [20, 20], 4, 0, 200) == [VmapArea(120, 140), VmapArea(180, 200)]
+    assert ranges(space) == [(0, 100), (140, 160)]
+    assert space.allocate_percpu([0, 60], [20, 20], 4, 82, 200) is None
+    assert space.allocate_percpu([60, 0], [20, 20], 4, 80, 200) == [VmapArea(140, 160), VmapArea(80, 100)]
+    assert ranges(space) == [(0, 80)]
+    space._check()

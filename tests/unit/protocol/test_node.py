@@ -5,24 +5,37 @@ from typing import get_args
 
 import pytest
 
-from protocol.area import VmapArea, ZoneLayout
+from protocol.area import ULONG_MAX, VmapArea, VmStruct, ZoneLayout
 from protocol.errors import AreaOverlap
 from protocol.messages import (
     Areas,
+    CollectReclaimed,
+    Counted,
+    CountPools,
+    DecayPools,
+    Detached,
+    DetachLazy,
     Find,
     FindExceed,
+    FindRange,
     FindUnlink,
     Found,
     GetStatistics,
     Insert,
     InsertBatch,
     Inserted,
+    LazyInsert,
     ListAreas,
+    ListLazy,
     NodeRequest,
     NodeStatistics,
     NotFound,
+    PoolTake,
+    PopulatePools,
     Refused,
     Reply,
+    SetupVm,
+    TryFind,
     Unlink,
     Unlinked,
 )
@@ -88,8 +101,29 @@ CASES: list[tuple[NodeRequest, Reply, int, int, list[VmapArea]]] = [
     (ListAreas(1, 0, 10), Areas((A, B, C), more=False), 2, 3, [A, B, C]),
     (ListAreas(1, 17, 1), Areas((B,), more=True), 2, 1, [A, B, C]),
     (ListAreas(1, 145, 10), Areas((), more=False), 2, 1, [A, B, C]),
+    (FindRange(1, 18, 24), Areas((A,), more=False), 2, 1, [A, B, C]),
+    (FindRange(1, 20, 25), Areas((B,), more=False), 2, 1, [A, B, C]),
+    (FindRange(1, 0, 1000), Areas((A, B, C), more=False), 2, 3, [A, B, C]),
+    (FindRange(1, 150, 1000), Areas((), more=False), 2, 1, [A, B, C]),
+    (TryFind(1, 59), Found(B), 2, 1, [A, B, C]),
+    (TryFind(1, 60), NotFound(), 2, 1, [A, B, C]),
+    (SetupVm(24, VmStruct(2)), Found(B), 2, 1, [A, B, C]),
+    (SetupVm(25, VmStruct(2)), NotFound(), 2, 1, [A, B, C]),
+    (PoolTake(1, 4, 1), NotFound(), 1, 1, [A, B, C]),
+    (LazyInsert(1, VmapArea(70, 71)), Inserted(1), 0, 1, [A, B, C]),
+    (DetachLazy(1), Detached(0, 0, ULONG_MAX, 0), 1, 1, [A, B, C]),
+    (PopulatePools(1, populate=True), Areas((), more=False), 1, 1, [A, B, C]),
+    (DecayPools(1, full=False), Areas((), more=False), 1, 1, [A, B, C]),
+    (CollectReclaimed(1), Areas((), more=False), 1, 1, [A, B, C]),
+    (CountPools(1), Counted(0), 1, 1, [A, B, C]),
+    (ListLazy(1, 0), Areas((), more=False), 0, 1, [A, B, C]),
     (GetStatistics(1), NodeStatistics(1, areas=3, bytes_busy=46, requests=1), 0, 1, [A, B, C]),
 ]
+
+OTHER_LOCKS = {LazyInsert: "lazy/1", ListLazy: "lazy/1"} | dict.fromkeys(
+    [PoolTake, DetachLazy, PopulatePools, DecayPools, CollectReclaimed, CountPools], ""
+)
+"""Where there is nothing in pools and lazy trees, the kernel sees that without a lock."""
 
 NOT_MINE: list[NodeRequest] = [
     Find(2, 33),
@@ -99,6 +133,17 @@ NOT_MINE: list[NodeRequest] = [
     Insert(VmapArea(33, 34)),
     InsertBatch((VmapArea(33, 34),)),
     ListAreas(2, 0, 10),
+    FindRange(2, 33, 34),
+    TryFind(2, 33),
+    SetupVm(33, VmStruct(2)),
+    PoolTake(2, 4, 1),
+    LazyInsert(2, VmapArea(70, 71)),
+    DetachLazy(2),
+    PopulatePools(2, populate=True),
+    DecayPools(2, full=False),
+    CollectReclaimed(2),
+    CountPools(2),
+    ListLazy(2, 0),
     GetStatistics(2),
 ]
 
@@ -112,7 +157,7 @@ def test_each_request_has_its_reply_its_work_and_its_effect(
     machine = machine_with(A, B, C)
     got, work = machine.handle(request_)
     assert got == reply
-    assert counts(work) == (LOCK, visited, moved)
+    assert counts(work) == (OTHER_LOCKS.get(type(request_), LOCK), visited, moved)
     assert list(machine.areas(1)) == left
     machine._check()
 
@@ -375,7 +420,7 @@ def test_an_area_without_addresses_is_refused(area: VmapArea) -> None:
 
 def test_a_listing_is_bounded_whatever_the_request_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of 2^64 - 1 gives the machine's own most, and says that there is more."""
-    monkeypatch.setattr("protocol.node.LIST_MOST", 3)
+    monkeypatch.setattr("protocol.freed.LIST_MOST", 3)
     machine = NodeMachine(ZoneLayout(1, 16), [0], "busy/0")
     machine.preload(VmapArea(n, n + 1) for n in range(5))
     reply, _ = machine.handle(ListAreas(0, 0, 2**64 - 1))

@@ -10,6 +10,7 @@ import pytest
 
 import protocol.policies
 import protocol.strategies
+import sim.workloads
 from protocol import policies, registry, strategies
 from protocol.errors import VmapsimError
 from protocol.policies.bounded import Bounded
@@ -62,6 +63,19 @@ def ideas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTyp
 def test_names_are_those_of_the_files_in_alphabetical_order(ideas: ModuleType) -> None:
     """Dashes for underscores, and no underscore for what would be a keyword of Python."""
     assert registry.names(ideas) == NAMES
+
+
+def test_a_folder_can_keep_the_kernels_names(ideas: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `SEPARATOR = "_"` in the folder underscores stay, and a name with a dash is unknown there."""
+    with pytest.raises(UnknownName):
+        registry.offered(ideas, "two_words")
+    monkeypatch.setattr(ideas, "SEPARATOR", "_", raising=False)
+
+    assert registry.names(ideas) == ["form", "plain", "two_words", "while"]
+    assert registry.load(ideas, "two_words", {"depth": 5}).depth == 5
+    with pytest.raises(UnknownName):
+        registry.offered(ideas, "two-words")
+    assert {"mix", "test_vmalloc", "trace"} <= set(registry.names(sim.workloads))
 
 
 def test_only_a_keywords_underscore_is_dropped(ideas: ModuleType) -> None:

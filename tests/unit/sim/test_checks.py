@@ -8,9 +8,10 @@ from attrs import evolve
 from actors.world import Completed
 from protocol.area import VmapArea, ZoneLayout
 from protocol.free_machine import SPACE
-from sim.checks import Evidence, Verdict, run_all
+from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.checks.answers_true import answers_true
 from sim.checks.home_node import home_node
+from sim.checks.lazy_bound import lazy_bound
 from sim.checks.nothing_lost import nothing_lost
 from sim.checks.overlap import overlap
 from sim.history import History
@@ -50,7 +51,9 @@ def with_free(*free: VmapArea) -> Plant:
 def test_a_clean_run_passes_every_check(with_free_space: bool) -> None:
     """All checks of the folder are run, and all are content."""
     verdicts = run_all(clean(with_free_space=with_free_space))
-    assert verdicts == dict.fromkeys(["answers_true", "home_node", "nothing_lost", "overlap"], Verdict())
+    assert verdicts == dict.fromkeys(
+        ["answers_true", "home_node", "lazy_bound", "nothing_lost", "overlap"], Verdict()
+    )
     assert all(verdict.ok for verdict in verdicts.values())
 
 
@@ -129,22 +132,24 @@ def test_overlaps_are_found(plant: Plant, count: int, first: str) -> None:
         pytest.param(
             with_free(VmapArea(0x3000, 0x4000), VmapArea(0x6800, 0x7000)),
             1,
-            "[0x0, 0x1000) is neither busy nor free",
+            "[0x0, 0x1000) is neither busy nor freed nor free",
             id="a gap at the beginning",
         ),
         pytest.param(
             with_free(VmapArea(0, 0x1000), VmapArea(0x3001, 0x4000), VmapArea(0x6800, 0x7000)),
             1,
-            "[0x3000, 0x3001) is neither busy nor free",
+            "[0x3000, 0x3001) is neither busy nor freed nor free",
             id="a byte in between",
         ),
         pytest.param(
             with_free(VmapArea(0, 0x1000), VmapArea(0x3000, 0x4000)),
             1,
-            "[0x6800, 0x7000) is neither busy nor free",
+            "[0x6800, 0x7000) is neither busy nor freed nor free",
             id="a gap at the end",
         ),
-        pytest.param(with_free(), 3, "[0x0, 0x1000) is neither busy nor free", id="no free range is left"),
+        pytest.param(
+            with_free(), 3, "[0x0, 0x1000) is neither busy nor freed nor free", id="no free range is left"
+        ),
     ],
 )
 def test_losses_are_found(plant: Plant, count: int, first: str) -> None:
@@ -173,3 +178,33 @@ def test_false_answers_are_found() -> None:
         "find_miss of 0x2000 by cpu 0 at 5-9 ns found nothing, but [0x1000, 0x3000) was there all the time",
     )
     assert not run_all(evidence)["answers_true"].ok
+
+
+def test_freed_areas_are_owned_and_overlap_like_others() -> None:
+    """What is in pools and lazy trees is neither lost nor anybody else's."""
+    evidence = with_free(VmapArea(0, 0x1000), VmapArea(0x6800, 0x7000))(clean())
+    assert not nothing_lost(evidence).ok
+    freed = evolve(evidence, freed={0: [VmapArea(0x3000, 0x4000)]})
+    assert nothing_lost(freed).ok
+    assert overlap(freed).ok
+    twice = evolve(evidence, freed={0: [VmapArea(0x3000, 0x4000)], 1: [VmapArea(0x3000, 0x3800)]})
+    assert overlap(twice) == Verdict(1, "[0x3000, 0x3800) and [0x3000, 0x4000) overlap")
+
+
+@pytest.mark.parametrize(
+    ("changes", "count", "first"),
+    [
+        pytest.param({}, 0, None, id="within the bound"),
+        pytest.param({"bytes_lazy": 0x5000, "counted": 5}, 0, None, id="at the bound"),
+        pytest.param(
+            {"bytes_lazy": 0x6000, "counted": 6}, 1, "6 pages are left lazily freed, the bound is 5", id="above"
+        ),
+        pytest.param({"counted": 3}, 1, "4 pages are lazily freed, 3 are counted", id="miscounted"),
+        pytest.param(
+            {"undrained": 7}, 1, "7 pages were lazily freed, above 5, and nobody drained them", id="not drained"
+        ),
+    ],
+)
+def test_lazily_freed_pages_stay_within_their_bound(changes: dict[str, int], count: int, first: str | None) -> None:
+    lazy = LazyPagesEvidence(counted=4, bytes_lazy=0x4000, page_size=0x1000, most=5, undrained=0)
+    assert lazy_bound(evolve(clean(), lazy=evolve(lazy, **changes))) == Verdict(count, first)

@@ -517,3 +517,38 @@ def test_random_histories_are_judged_as_by_the_slow_twin(
     # Once somebody has taken out what was not there, how much else is wrong depends on whom one believes.
     assert fast.exceptions == wrong or wrong_removals
     assert fast.exceptions == 0 or fast.first_exception is not None
+
+
+# -- vmalloc's operations ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inserting", ["alloc", "vm_map_ram", "new_vmap_block"])
+@pytest.mark.parametrize("removing", ["free", "vm_unmap_ram", "free_vmap_block"])
+def test_each_insertion_of_vmalloc_is_undone_by_each_removal(inserting: str, removing: str) -> None:
+    """Found in between, gone after."""
+    there = did(inserting, ME, 1, 5, A), did("find", OTHER, 6, 7, A)
+    assert judged(*there, did(removing, ME, 8, 9, A), did("find_miss", OTHER, 10, 11, None)) is None
+    told = judged(*there, did(removing, ME, 8, 9, A), did("find", OTHER, 10, 11, A))
+    assert told == "find of 0x1000 by cpu 1 at 10-11 ns gave [0x1000, 0x4000), which was not there"
+
+
+def test_the_areas_of_a_percpu_chunk_come_and_go_one_by_one() -> None:
+    came = did("pcpu_get_vm_areas", ME, 1, 5, (A, B))
+    assert (
+        judged(came, did("pcpu_free_vm_areas", ME, 8, 9, (A, B)), did("find_miss", OTHER, 10, 11, None, 0x8000))
+        is None
+    )
+    told = judged(came, did("pcpu_free_vm_areas", ME, 8, 9, (A,)), did("find_miss", OTHER, 10, 11, None, 0x8000))
+    assert told is not None
+    assert "found nothing, but [0x8000, 0x9000) was there all the time" in told
+
+
+def test_a_kworker_says_nothing_about_how_far_its_cpu_has_come() -> None:
+    """It ends at 50 ns on the CPU of an allocation that is still under way then, and that another CPU has seen."""
+    history = History([ME, OTHER])
+    history.extend([did("find", OTHER, 20, 30, A), did("drain_vmap_area_work", ME, 10, 50, None)])
+    history.extend([did("find_miss", OTHER, 60, 70, None, 0x8000)])
+    assert history.exceptions == 0
+    history.extend([did("alloc", ME, 5, 80, A)])
+    history.finish()
+    assert history.exceptions == 0

@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.area import PAGE_SIZE, VMALLOC_START, ZoneLayout
+from protocol.kernel import CHOICES, KERNELS, Kernel, nr_vmap_nodes
 from sim.errors import BadInput
 from sim.scenario import Scenario, load_scenarios
 from sim.scenario.file import structure, unstructure
-from sim.scenario.kernels import KERNELS
+from sim.scenario.model import KernelChoices
 
 DEFAULTS = """\
 seed = 1
 [space]
-nodes = 8
+nodes = 16
 zone_pages = 16
 page_size = 4096
 kernel = "6.16"
@@ -84,7 +87,7 @@ def test_documented_keys_are_unchanged_by_structuring(path: Path) -> None:
     """All documented keys are in the resolved scenario, with their values."""
     resolved = unstructure(load(path))
     assert resolved["seed"] == 1
-    assert resolved["space"] == {"nodes": 8, "zone_pages": 16, "page_size": 4096, "kernel": "6.16"}
+    assert resolved["space"] == {"nodes": 16, "zone_pages": 16, "page_size": 4096, "kernel": "6.16"}
     assert resolved["machine"] == {"cpus": 16, "topology": "flat"}
     assert resolved["workload"]["pages"] == [1, 64]
     assert resolved["workload"]["guard"] is True
@@ -96,27 +99,46 @@ def test_a_zone_has_bytes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
-def test_the_kernel_decides_what_the_scenario_does_not(path: Path, kernel: Any) -> None:
-    """Nodes and policy are the kernel's, unless the scenario sets them; each by itself."""
+def test_the_kernel_decides_what_the_scenario_does_not(path: Path, kernel: Kernel) -> None:
+    """Nodes, zones, policy and the other choices are the kernel's, unless the scenario sets them."""
     chosen = f'space.kernel="{kernel.name}"'
+    nodes = nr_vmap_nodes(kernel, 16)
     scenario = load(path, "", chosen)
-    assert (scenario.space.nodes, scenario.lookup.policy) == (kernel.nodes, kernel.policy)
+    assert (scenario.space.nodes, scenario.space.zone_pages) == (nodes, kernel.zone_pages)
+    assert scenario.lookup.policy == kernel.policy
+    assert scenario.chosen_kernel == kernel
     scenario = load(path, "[space]\nnodes = 5", chosen)
     assert (scenario.space.nodes, scenario.lookup.policy) == (5, kernel.policy)
-    scenario = load(path, "", chosen, "lookup.policy=scatter")
-    assert (scenario.space.nodes, scenario.lookup.policy) == (kernel.nodes, "scatter")
+    scenario = load(path, "", chosen, "lookup.policy=scatter", "kernel.pool_limit=9")
+    assert (scenario.space.nodes, scenario.lookup.policy) == (nodes, "scatter")
+    assert scenario.chosen_kernel == evolve(kernel, pool_limit=9)
 
 
-def test_kernels_before_the_nodes_have_one() -> None:
-    """One tree up to 6.8 and in the reviewed patch, forward up to 6.15, backward from 6.16 on."""
-    assert {name: (kernel.nodes, kernel.policy) for name, kernel in KERNELS.items()} == {
-        "6.8": (1, "forward"),
-        "v3-04": (1, "forward"),
-        "6.9": (8, "forward"),
-        "6.10": (8, "forward"),
-        "6.16": (8, "backward"),
-        "7.1": (8, "backward"),
-    }
+@pytest.mark.parametrize(("cpus", "nodes"), [(1, 1), (4, 4), (128, 128), (200, 128)])
+def test_there_are_as_many_nodes_as_cpus_up_to_128(path: Path, cpus: int, nodes: int) -> None:
+    """Before v6.9 there is one."""
+    assert load(path, f"[machine]\ncpus = {cpus}").space.nodes == nodes
+    assert load(path, f"[machine]\ncpus = {cpus}", "space.kernel=6.8").space.nodes == 1
+
+
+def test_a_zone_of_no_pages_is_one_of_one_byte(path: Path) -> None:
+    """`vmap_zone_size = 1`: every page is in a zone of its own, and all are node 0's where nodes divide a page."""
+    scenario = load(path, "", "space.kernel=v3-04", "space.nodes=4")
+    assert scenario.space.zone_size == 1
+    layout = ZoneLayout(4, scenario.space.zone_size)
+    assert {layout.addr_to_node_id(VMALLOC_START + page * PAGE_SIZE) for page in range(99)} == {0}
+
+
+@pytest.mark.parametrize("name", [attribute.name for attribute in fields(KernelChoices)])
+def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: str) -> None:
+    """A value that is none of the documented ones is refused."""
+    for value in CHOICES[name].values:
+        words = str(value).lower() if isinstance(value, bool) else str(value)
+        scenario = load(path, "", f"kernel.{name}={words}", "space.kernel=6.9")
+        assert unstructure(scenario)["kernel"][name] == value
+        others = evolve(scenario.kernel, **{name: getattr(KERNELS["6.9"], name)})
+        assert others == KernelChoices.of(KERNELS["6.9"])
+    assert complaint(path, f'[kernel]\n{name} = "x"').startswith(f"kernel.{name}: found 'x'")
 
 
 # -- mistakes -------------------------------------------------------------------------------------
@@ -126,8 +148,8 @@ def test_kernels_before_the_nodes_have_one() -> None:
     ("text", "told"),
     [
         # unknown keys
-        ("speed = 9", "speed: found an unknown key; allowed: seed, space, machine"),
-        ("[spice]", "spice: found an unknown key; allowed: seed, space, machine"),
+        ("speed = 9", "speed: found an unknown key; allowed: seed, space, kernel"),
+        ("[spice]", "spice: found an unknown key; allowed: seed, space, kernel"),
         ("[space]\nnode = 1", "space.node: found an unknown key; allowed: nodes, zone_pages, page_size, kernel"),
         ("[workload.mix]\nfinds = 1", "workload.mix.finds: found an unknown key; allowed: find, insert, unlink"),
         # wrong types
@@ -149,7 +171,10 @@ def test_kernels_before_the_nodes_have_one() -> None:
         ("seed = -1", "seed: found -1; allowed: an integer from 0 to 18446744073709551615"),
         ("[space]\nnodes = 0", "space.nodes: found 0; allowed: an integer from 1 to 1024"),
         ("[space]\nnodes = 1025", "space.nodes: found 1025; allowed: an integer from 1 to 1024"),
+        ("[space]\nzone_pages = -1", "space.zone_pages: found -1; allowed: an integer from 0 to 1048576"),
         ("[space]\nzone_pages = 0", "space.zone_pages: found 0; allowed: an integer from 1 to 1048576"),
+        ("[workload.vmalloc]\nalloc = 0.9", "workload.vmalloc.alloc + free + find"),
+        ("[workload.vmalloc]\nmodule = 0.99", "workload.vmalloc.ioremap + module: found 1.01"),
         ("[space]\npage_size = 5000", "space.page_size: found 5000; allowed: 4096, 8192, 16384"),
         ("[machine]\ncpus = 0", "machine.cpus: found 0; allowed: an integer from 1 to 4096"),
         ("[costs]\nlock_ns = -1", "costs.lock_ns: found -1; allowed: an integer"),

@@ -10,7 +10,8 @@ from sim.errors import BadInput
 from sim.scenario.model import Batch, Lookup, Machine, Scenario, Space, TraceUse, Workload
 from sim.simulation import simulate
 from sim.traces.dependencies import Dependencies, Step
-from sim.traces.ftrace import AllocEvent, FreeEvent, Trace, TraceEvent, read_ftrace
+from sim.traces.events import AllocEvent, FreeEvent, TraceEvent
+from sim.traces.read import Trace, read_trace
 from sim.workloads.trace import trace, unroll
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -119,7 +120,7 @@ def test_lookups_in_a_real_trace_ask_as_many_nodes_as_the_formula_says(policy: s
     """End to end: with k zones between address and start, k mod n + 1 backward, (-k) mod n + 1 forward."""
     asked = of_deb_smp4(policy, lookups=0.5, interior=0.5)
     layout = ZoneLayout(4)
-    steps, _ = unroll(read_ftrace(CONFIGS / DEB_SMP4), asked)
+    steps, _ = unroll(read_trace(CONFIGS / DEB_SMP4), asked)
     expected: Counter[int] = Counter()
     for step in steps:
         if step.operation.startswith("find"):
@@ -140,7 +141,7 @@ def test_a_real_trace_ends_with_its_live_areas_whatever_the_strategy(strategy: s
     outcome = simulate(of_deb_smp4(strategy=strategy, batched=True, lookups=0.25), CONFIGS)
     assert outcome.ok
     live: dict[int, VmapArea] = {}
-    for event in read_ftrace(CONFIGS / DEB_SMP4).events:
+    for event in read_trace(CONFIGS / DEB_SMP4).events:
         if isinstance(event, AllocEvent):
             live[event.va_start] = VmapArea(event.va_start, event.va_start + event.size)
         elif isinstance(event, FreeEvent):
@@ -191,7 +192,7 @@ def test_the_borders_of_the_address_space_can_be_replayed(tmp_path: Path, batche
 
 def test_recorded_times_are_kept() -> None:
     """With times = "recorded" the run takes as long as the trace: 45 s of the recording kernel's clock."""
-    events = read_ftrace(CONFIGS / DEB_SMP4).events
+    events = read_trace(CONFIGS / DEB_SMP4).events
     outcome = simulate(of_deb_smp4(times="recorded", lookups=0.0), CONFIGS)
     assert outcome.ok
     last = max(event.time_ns for event in events if isinstance(event, (AllocEvent, FreeEvent)))

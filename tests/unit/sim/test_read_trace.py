@@ -1,17 +1,21 @@
-"""Reading ftrace's text: what each line becomes, and what each wrong file is told."""
+"""Reading traces: what each line of each tool becomes, and what each wrong file is told."""
 
 import gzip
+import io
 import os
 import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from protocol.errors import VmapsimError
 from sim.traces.errors import TraceError
-from sim.traces.ftrace import AllocEvent, FreeEvent, PurgeEvent, Trace, read_ftrace
+from sim.traces.events import AllocEvent, FreeEvent, MarkEvent, PurgeEvent
+from sim.traces.read import Trace, read_trace
 
+DATA = Path(__file__).parents[2] / "data"
 SHIPPED = Path(__file__).parents[3] / "configs" / "traces" / "deb-smp4.txt.gz"
 
 ALLOC_FIELDS = (
@@ -34,13 +38,13 @@ MARK = "            init-1       [003] .....    12.080232: tracing_mark_write: S
 def read(tmp_path: Path, *lines: str) -> Trace:
     path = tmp_path / "trace.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return read_ftrace(path)
+    return read_trace(path)
 
 
 def complaint(path: Path) -> str:
     """What the reader says about `path`; always one line that names the file and what is allowed."""
     with pytest.raises(TraceError) as caught:
-        read_ftrace(path)
+        read_trace(path)
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     assert "; allowed: " in text
@@ -145,9 +149,9 @@ def test_times_are_exact(tmp_path: Path) -> None:
 def test_other_events_are_counted(tmp_path: Path) -> None:
     """An unknown event is no fault, whatever it prints."""
     lock = "            init-1       [002] .....    11.857207: busy_lock: (_raw_spin_lock+0x4/0x30) lock=0xf"
-    trace = read(tmp_path, MARK, ALLOC, lock, MARK, lock.partition(": (")[0] + ":")
+    trace = read(tmp_path, lock, ALLOC, lock, lock.partition(": (")[0] + ":")
 
-    assert trace.unknown == {"tracing_mark_write": 2, "busy_lock": 2}
+    assert trace.unknown == {"busy_lock": 3}
     assert [event.line for event in trace.events] == [2]
 
 
@@ -155,7 +159,8 @@ def test_a_mark_that_quotes_an_event_is_a_mark(tmp_path: Path) -> None:
     """Only the first event name of a line counts; what a program wrote into the trace is no event."""
     trace = read(tmp_path, ALLOC, MARK + FREE)
 
-    assert (len(trace.events), trace.unknown) == (1, {"tracing_mark_write": 1})
+    assert (len(trace.events), trace.unknown) == (1, {})
+    assert trace.marks == [MarkEvent(2, 3, "init", 1, 12_080_232_000, "SNAP-BEGIN before" + FREE)]
 
 
 def test_comments_and_empty_lines_are_skipped_but_numbered(tmp_path: Path) -> None:
@@ -187,21 +192,141 @@ def test_gzip_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     plain.write_text(ALLOC)
     packed.write_bytes(gzip.compress(ALLOC.encode()))
 
-    assert read_ftrace(plain) == read_ftrace(packed)
+    assert read_trace(plain) == read_trace(packed)
 
 
 def test_the_shipped_trace() -> None:
     """The trace of `configs/traces` has the counts that its README gives."""
-    trace = read_ftrace(SHIPPED)
+    trace = read_trace(SHIPPED)
 
     assert Counter(type(event) for event in trace.events) == {
         AllocEvent: 16_256,
         FreeEvent: 16_122,
         PurgeEvent: 2_978,
     }
-    assert (trace.unknown, trace.lost, trace.cpus) == ({"tracing_mark_write": 8}, 0, 4)
+    assert (trace.unknown, trace.lost, trace.cpus) == ({}, 0, 4)
+    assert [mark.text for mark in trace.marks] == [
+        "SNAP-BEGIN before",
+        "SNAP-END before",
+        "WORKLOAD-BEGIN debian",
+        "SNAP-BEGIN mid",
+        "SNAP-END mid",
+        "WORKLOAD-END debian",
+        "SNAP-BEGIN after",
+        "SNAP-END after",
+    ]
     assert sum(event.num_purged for event in trace.events if isinstance(event, PurgeEvent)) == 16_115
     assert not any(event.failed for event in trace.events if isinstance(event, AllocEvent))
+
+
+# -- the tools ------------------------------------------------------------------------------------
+
+
+def boot(tool: str) -> Trace:
+    """The first 275 events of a real boot, printed by `tool` itself (tests/data/README.md)."""
+    return read_trace(DATA / f"deb-smp4-boot-{tool}.txt.gz")
+
+
+@pytest.mark.parametrize("tool", ["trace-cmd", "perf"])
+def test_tools_print_the_same_events(tool: str) -> None:
+    """trace-cmd's and perf's own text of a real kernel's events gives the records that ftrace's gives."""
+    expected, found = boot("ftrace"), boot(tool)
+
+    assert [evolve(event, line=0) for event in found.events] == [evolve(event, line=0) for event in expected.events]
+    assert (found.cpus, found.lost, found.unknown) == (expected.cpus, 0, {})
+
+
+def test_trace_cmd_prints_marks() -> None:
+    """What programs wrote is an event `print` there; perf cannot record it."""
+    expected = [evolve(mark, line=0) for mark in boot("ftrace").marks]
+
+    assert [mark.text for mark in expected] == ["SNAP-BEGIN before", "SNAP-END before", "WORKLOAD-BEGIN debian"]
+    assert [evolve(mark, line=0) for mark in boot("trace-cmd").marks] == expected
+    assert boot("perf").marks == []
+
+
+def test_lines_are_numbered_as_in_the_file() -> None:
+    """ftrace's header has 12 lines, trace-cmd's has one, perf has none."""
+    assert [boot(tool).events[0].line for tool in ("ftrace", "trace-cmd", "perf")] == [13, 2, 1]
+
+
+TRACE_CMD_FREE = f"     kworker/0:0-9     [003] .....     6.686109: free_vmap_area_noflush: {FREE_FIELDS}"
+PERF_FREE = f"     kworker/0:0     9 [003]     6.686109: vmalloc:free_vmap_area_noflush: {FREE_FIELDS}"
+
+
+@pytest.mark.parametrize(
+    ("head", "task", "pid"),
+    [
+        ("        kthreadd     2 [003]     6.686109:        ", "kthreadd", 2),
+        ("        kthreadd     2 [003]     6.686109000:        ", "kthreadd", 2),
+        ("        kthreadd     2/7     [003]     6.686109:        ", "kthreadd", 7),
+        ("   Web Content 1   77 [003]     6.686109: ", "Web Content 1", 77),
+        ("  1 [003]  1.0: x     5 [003]     6.686109: ", "1 [003]  1.0: x", 5),
+        ("             a-1 4194304 [003]     6.686109: ", "a-1", 4_194_304),
+        ("                     6 [003]     6.686109: ", "", 6),
+    ],
+)
+def test_heads_of_perf(tmp_path: Path, head: str, task: str, pid: int) -> None:
+    """Odd task names, nanoseconds (`--ns`), processes beside threads (`-F +pid`): the thread's id counts."""
+    (event,) = read(tmp_path, f"{head}vmalloc:free_vmap_area_noflush: {FREE_FIELDS}").events
+
+    assert (event.task, event.pid, event.cpu, event.time_ns) == (task, pid, 3, 6_686_109_000)
+
+
+def test_versions_of_trace_cmd(tmp_path: Path) -> None:
+    """Flags since 3.2, nanoseconds (`-t`), and what else it prints before the first event."""
+    trace = read(tmp_path, "version = 6", "CPU 2 is empty", "cpus=16", TRACE_CMD_FREE.replace("109:", "109123:"))
+
+    assert trace.events == [
+        FreeEvent(4, 3, "kworker/0:0", 9, 6_686_109_123, 0xFFFF_C900_0025_C000, 5, 24_576),
+    ]
+    assert trace.cpus == 16
+
+
+def test_tools_say_what_they_lost(tmp_path: Path) -> None:
+    """trace-cmd says how many events were dropped, or that some were; perf does with `--show-lost-events`."""
+    lost = "            init     1 [002]     9.000000: PERF_RECORD_LOST lost 17"
+
+    assert read(tmp_path, TRACE_CMD_FREE, "CPU:0 [123 EVENTS DROPPED]", "CPU:1 [EVENTS DROPPED]").lost == 124
+    assert read(tmp_path, PERF_FREE, lost, lost).lost == 34
+
+
+def test_perf_says_how_many_cpus_there_are(tmp_path: Path) -> None:
+    """`perf script --header` has them among its comments; those that were there count, not those online."""
+    assert read(tmp_path, "# nrcpus online : 6", "# nrcpus avail : 8", PERF_FREE).cpus == 8
+
+
+def test_the_first_event_decides_how_lines_begin(tmp_path: Path) -> None:
+    """A file that changes its tool half way is two files; who looks for one head is told of one."""
+    path = tmp_path / "trace.txt"
+    path.write_text(f"{PERF_FREE}\n{FREE}\n")
+
+    assert complaint(path).startswith("line 2: found '     kworker/0:0-9 ")
+    assert complaint(path).endswith("; allowed: TASK TID [CPU] SECONDS.MICROSECONDS: system:event: fields")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+    """`-` is standard input, plain or gzip; messages call it that."""
+    content = f"{ALLOC}\n{FREE}\nno event\n".encode()
+
+    def given(content: bytes) -> None:
+        stream = io.BytesIO(gzip.compress(content) if packed else content)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(stream)))
+
+    given(content[:-9])
+    assert [event.line for event in read_trace(Path("-")).events] == [1, 2]
+    given(content)
+    with pytest.raises(TraceError, match=r"^standard input: line 3: found 'no event'; allowed: TASK-PID"):
+        read_trace(Path("-"))
+
+
+def test_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may be started without one."""
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(TraceError, match=r"^standard input: found no readable file \(it is closed\)"):
+        read_trace(Path("-"))
 
 
 # -- what is wrong --------------------------------------------------------------------------------
@@ -216,7 +341,8 @@ def test_a_missing_file(tmp_path: Path) -> None:
     """The system's own words say why it cannot be opened."""
     assert complaint(tmp_path / "missing.txt") == (
         "found no readable file (No such file or directory); "
-        "allowed: the text of /sys/kernel/tracing/trace, plain or gzip"
+        "allowed: the text of /sys/kernel/tracing/trace, of `trace-cmd report` or of `perf script`, plain or gzip, "
+        "or - for standard input"
     )
 
 
@@ -290,6 +416,17 @@ def test_a_line_that_is_no_event(tmp_path: Path) -> None:
 
     assert complaint(path) == (
         f"line 3: found '\\x1b[2J{'x' * 53}...'; allowed: TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: event: fields"
+    )
+
+
+def test_a_line_of_white_space_is_refused_at_once(tmp_path: Path) -> None:
+    """No pattern tries all ways to divide 60,000 blanks between the columns: that would take hours."""
+    path = tmp_path / "trace.txt"
+    path.write_text(f"{' ' * 60_000}x\n")
+
+    assert complaint(path).endswith(
+        "...'; allowed: TASK-PID [CPU] FLAGS SECONDS.MICROSECONDS: event: fields "
+        "or TASK TID [CPU] SECONDS.MICROSECONDS: system:event: fields"
     )
 
 
@@ -408,10 +545,13 @@ def test_a_known_event_with_other_fields(tmp_path: Path, event: str, fields: str
 def test_a_trace_without_vmalloc_events(tmp_path: Path) -> None:
     """A trace of something else says what it has, and how to record what is needed."""
     path = tmp_path / "trace.txt"
-    path.write_text(f"# tracer: nop\n{MARK}\n")
+    path.write_text(f"# tracer: nop\n{MARK.replace('tracing_mark_write', 'busy_lock')}\n{MARK}\n")
     assert complaint(path) == (
-        "no vmalloc events: found tracing_mark_write; allowed: a trace with some: record with trace_event=vmalloc:*"
+        "no vmalloc events: found busy_lock; allowed: a trace with some: record with trace_event=vmalloc:*"
     )
+
+    path.write_text(f"{MARK}\n")
+    assert complaint(path).startswith("no vmalloc events: found marks only; ")
 
     path.write_text("")
     assert complaint(path).startswith("no vmalloc events: found no other events either; ")

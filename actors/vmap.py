@@ -1,0 +1,133 @@
+"""What the flows of vmalloc share: the global variables of mm/vmalloc.c, and who serves what.
+
+One `Vmap` per world. The flows themselves are functions with the kernel's names, in `vmalloc.py`, `purge.py`,
+`vread.py`, `vmap_block.py`, `percpu.py` and `proc.py`; each takes the `Vmap` and the port of the script that runs
+it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from attrs import define, field, frozen
+
+from actors.mutex import Mutex
+from actors.router import Router
+from actors.workqueue import Workqueue
+from actors.world import Address, Port
+from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START, VmapArea, ZoneLayout, decode_vn_id
+from protocol.kernel import Kernel, lazy_max_pages
+from protocol.vmap_block import VmapBlocks
+
+FREE_SPACE: Final[Address] = "free"
+"""Where the free space is served."""
+
+LAZY_PAGES: Final[Address] = "lazy-pages"
+"""Where the pages that are lazily freed are counted."""
+
+
+@frozen
+class Window:
+    """Where vmalloc's areas go: `[start, end]`, as the kernel's VMALLOC_START and VMALLOC_END."""
+
+    start: int = VMALLOC_START
+    end: int = VMALLOC_END
+
+
+@frozen
+class Purge:
+    """A purge that is over, as `trace_purge_vmap_area_lazy` records it: its range, areas, nodes, helpers."""
+
+    end_ns: int
+    start: int
+    end: int
+    npurged: int
+    nodes: int
+    helpers: int
+
+
+@define(eq=False)
+class Vmap:
+    """The state of vmalloc that belongs to no node."""
+
+    kernel: Kernel
+    router: Router
+    online_cpus: int
+    purge_lock: Mutex
+    workqueue: Workqueue
+    blocks: VmapBlocks
+    drain_vmap_work: "WorkFunction"
+    """What is queued when too much is lazily freed: `purge.drain_vmap_area_work` (kernel: DECLARE_WORK)."""
+    window: Window = Window()
+    page_size: int = PAGE_SIZE
+    flush_ns: int = 0
+    """What a flush of all TLBs takes."""
+    drain_is_pending: bool = False
+    """Whether drain_vmap_work is queued and not begun."""
+    drains_queued: int = 0
+    purges: list[Purge] = field(factory=list)
+    nr_lazy_highest: int = 0
+    """The most pages that a free found lazily freed, its own included."""
+    undrained_excess: int = 0
+    """Lazy pages above the bound that a free found and no drain has begun after; 0 if there are none."""
+    warnings: Counter[str] = field(factory=Counter)
+    """What the kernel would have printed, and how often."""
+
+    def count_lazy(self, port: Port, nr_lazy: int) -> None:
+        """Take note that a free made `nr_lazy` pages lazily freed; above the bound `drain_vmap_work` is queued.
+
+        It is queued once at a time (kernel: `schedule_work(&drain_vmap_work)`), and again as soon as it runs.
+        """
+        self.nr_lazy_highest = max(self.nr_lazy_highest, nr_lazy)
+        if nr_lazy > self.lazy_max_pages:
+            self.undrained_excess = nr_lazy
+            if not self.drain_is_pending:
+                self.drain_is_pending = True
+                self.drains_queued += 1
+                self._queue_drain(port)
+
+    def begin_drain(self) -> None:
+        """Take note that `drain_vmap_work` has begun."""
+        self.drain_is_pending = False
+        self.undrained_excess = 0
+
+    def _queue_drain(self, port: Port) -> None:
+        if self.kernel.helpers == "unbound":
+            self.workqueue.queue_unbound(partial(self.drain_vmap_work, self))
+        else:
+            self.workqueue.queue_on(port.cpu, partial(self.drain_vmap_work, self))
+
+    @property
+    def layout(self) -> ZoneLayout:
+        """How the address space is dealt out to nodes."""
+        return self.router.layout
+
+    @property
+    def lazy_max_pages(self) -> int:
+        """See `protocol.kernel.lazy_max_pages`."""
+        return lazy_max_pages(self.online_cpus, self.page_size)
+
+    def address(self, node_id: int) -> Address:
+        """Give where a node is served."""
+        return self.router.addresses[node_id]
+
+    def home(self, addr: int) -> int:
+        """Give the node of an address (kernel: `addr_to_node`)."""
+        return self.layout.addr_to_node_id(addr)
+
+    def this_node(self, cpu: int) -> int:
+        """Give the node whose pools a CPU allocates from: `raw_smp_processor_id() % nr_vmap_nodes` (v6.9)."""
+        return cpu % self.layout.nr_nodes
+
+    def lazy_node(self, area: VmapArea) -> int:
+        """Give the node whose lazy tree a freed area goes to: the one in its flags, else its address's (v6.9)."""
+        if self.kernel.lazy == "global":
+            return 0
+        node_id = decode_vn_id(area.flags)
+        valid = node_id is not None and node_id < self.layout.nr_nodes
+        return node_id if valid and node_id is not None else self.home(area.va_start)
+
+
+WorkFunction: TypeAlias = Callable[[Vmap, Port], Coroutine[Any, Any, None]]
+"""A flow that a kworker can run."""

@@ -1,0 +1,227 @@
+"""Kernels: named sets of choices, by the version that made them; and the arithmetic that goes with them.
+
+A `Kernel` is data. Every choice is a field, with its values and their sources in `CHOICES`; whoever serves a
+request or runs a flow asks the field and not the version. `KERNELS` are the sets that were real.
+"""
+
+from typing import Literal, TypeAlias
+
+from attrs import evolve, frozen
+
+from protocol.area import PAGE_SIZE
+from protocol.pools import MAX_VA_SIZE_PAGES, Decay
+
+NR_VMAP_NODES_MAX = 128
+"""`clamp(num_possible_cpus(), 1, 128)` in vmap_init_nodes(), v6.9 to v7.1."""
+
+LAZY_BYTES = 32 * 2**20
+"""What lazily freed areas may hold per doubling of the online CPUs: lazy_max_pages(), since v2.6.28."""
+
+Nodes: TypeAlias = Literal["one", "per-cpu"]
+Policy: TypeAlias = Literal["forward", "backward"]
+Lazy: TypeAlias = Literal["global", "per-node"]
+LazyCounter: TypeAlias = Literal["per-area", "per-node"]
+Vread: TypeAlias = Literal["node-0", "one-pass", "two-pass"]
+Drain: TypeAlias = Literal["loop", "once"]
+Helpers: TypeAlias = Literal["none", "on-cpu", "unbound"]
+Shrinker: TypeAlias = Literal["none", "unlocked", "purge-lock"]
+
+
+@frozen
+class Kernel:
+    """What a kernel decides where a scenario does not."""
+
+    name: str
+    summary: str
+    nodes: Nodes
+    zone_pages: int
+    policy: Policy
+    busy_locks: int
+    vread: Vread
+    pools: bool
+    pool_limit: int
+    decay: Decay
+    shrinker: Shrinker
+    lazy: Lazy
+    lazy_merges: bool
+    lazy_counter: LazyCounter
+    drain: Drain
+    helpers: Helpers
+    nonblocking: bool
+
+
+@frozen
+class Choice:
+    """A field of `Kernel` in words: what it decides, what its values mean and where that is from."""
+
+    decides: str
+    values: dict[object, str]
+
+
+CHOICES: dict[str, Choice] = {
+    "nodes": Choice(
+        "`nr_vmap_nodes`, where `space.nodes` is left out",
+        {
+            "one": "v6.8; v3 04/11 of the series, where all areas are bound to node 0",
+            "per-cpu": "possible CPUs, at least 1 and at most 128: vmap_init_nodes(), v6.9 (v3 10/11)",
+        },
+    ),
+    "zone_pages": Choice(
+        "`vmap_zone_size` in pages, where `space.zone_pages` is left out; 0 stands for one byte",
+        {
+            0: "v3 04/11, and the initial value until vmap_init_nodes() finds several CPUs",
+            16: "`(1 << 4) * PAGE_SIZE`, v6.9; without effect on one node",
+        },
+    ),
+    "policy": Choice(
+        "how find_vmap_area() goes on, where `lookup.policy` is left out",
+        {
+            "forward": "`(i + 1) % nr_vmap_nodes`, v6.9 to v6.15",
+            "backward": "`(i + nr_vmap_nodes - 1) % nr_vmap_nodes`, v6.16 by its date (Baoquan He, April 2025)",
+        },
+    ),
+    "busy_locks": Choice(
+        "how often alloc_vmap_area() and __get_vm_area_node() take the busy lock",
+        {
+            2: "once to insert, once in setup_vmalloc_vm(): up to v6.9",
+            1: "once, for both: v6.10 by its date (v8, March 2024)",
+        },
+    ),
+    "vread": Choice(
+        "how vread_iter() finds the next area, and whether /proc/vmallocinfo goes beyond node 0",
+        {
+            "node-0": "holds the lock of node 0 and walks its list: v6.8, where it has all areas, and v3 04/11",
+            "one-pass": "asks all nodes and keeps the lock of the best one so far: v6.9-rc1; lockdep objected",
+            "two-pass": "asks all nodes in turn, then locks the best one and looks again: v6.9-rc3 (fc2c22693c60)",
+        },
+    ),
+    "pools": Choice(
+        "whether freed areas are kept for the CPU's next allocation of their size",
+        {False: "v6.8", True: "v6.9 (72210662c5a2)"},
+    ),
+    "pool_limit": Choice("pages of the largest area that a pool keeps", {256: "MAX_VA_SIZE_PAGES, v6.9 to v7.1"}),
+    "decay": Choice(
+        "what a purge takes from each class of a pool",
+        {
+            "none": "there are no pools",
+            "underflow": "a quarter, and all of one to three: v6.9 to v6.15",
+            "mended": "a quarter, rounded down: v6.16 by its date (Baoquan He, April 2025)",
+        },
+    ),
+    "shrinker": Choice(
+        "whether memory pressure empties the pools, and under which lock",
+        {
+            "none": "v6.8",
+            "unlocked": "none, racing with purges: v6.9 (7679ba6b36db)",
+            "purge-lock": "vmap_purge_lock: v7.1 by its date (April 2026)",
+        },
+    ),
+    "lazy": Choice(
+        "where freed areas wait to be purged",
+        {
+            "global": "in one tree, here node 0's: v6.8",
+            "per-node": "in the tree of the area's node: v6.9 (282631cb2447)",
+        },
+    ),
+    "lazy_merges": Choice(
+        "whether freed areas that touch are merged while they wait", {True: "v6.8", False: "v6.9 (v3 07/11)"}
+    ),
+    "lazy_counter": Choice(
+        "how a purge subtracts from `vmap_lazy_nr`",
+        {
+            "per-area": "for each area, at least to v6.9",
+            "per-node": "once per node, v7.1; the version it came with is unknown",
+        },
+    ),
+    "drain": Choice(
+        "what drain_vmap_area_work() does",
+        {
+            "loop": "purges until the lazy pages are within their bound: v6.8",
+            "once": "purges once: v6.9 (v3 06/11)",
+        },
+    ),
+    "helpers": Choice(
+        "who purges nodes beside the one who purges",
+        {
+            "none": "nobody: v6.8",
+            "on-cpu": "schedule_work_on() the node's CPU: v6.9",
+            "unbound": "an unbound workqueue of its own: v3 of March 2026",
+        },
+    ),
+    "nonblocking": Choice(
+        "whether callers that must not sleep can allocate; they are never helped by a purge",
+        {False: "v6.8 to v6.16: might_sleep()", True: "after July 2025; -EBUSY at once"},
+    ),
+}
+"""What there is to choose, in the order of the reference."""
+
+_V6_8 = Kernel(
+    name="6.8",
+    summary="one busy tree, one lock (vmap_area_lock), one lazy tree",
+    nodes="one",
+    zone_pages=16,
+    policy="forward",
+    busy_locks=2,
+    vread="node-0",
+    pools=False,
+    pool_limit=MAX_VA_SIZE_PAGES,
+    decay="none",
+    shrinker="none",
+    lazy="global",
+    lazy_merges=True,
+    lazy_counter="per-area",
+    drain="loop",
+    helpers="none",
+    nonblocking=False,
+)
+_V3_04 = evolve(_V6_8, name="v3-04", summary="the reviewed patch: nodes in place, nr_vmap_nodes = 1", zone_pages=0)
+_V6_9 = evolve(
+    _V6_8,
+    name="6.9",
+    summary="nodes and pools; lookups go on to the next node",
+    nodes="per-cpu",
+    vread="two-pass",
+    pools=True,
+    decay="underflow",
+    shrinker="unlocked",
+    lazy="per-node",
+    lazy_merges=False,
+    drain="once",
+    helpers="on-cpu",
+)
+_V6_10 = evolve(
+    _V6_9, name="6.10", summary="as 6.9, with one busy lock per allocation instead of two", busy_locks=1
+)
+_V6_16 = evolve(
+    _V6_10,
+    name="6.16",
+    summary="lookups go back to the node before; small pools survive a purge",
+    policy="backward",
+    decay="mended",
+)
+_V7_1 = evolve(
+    _V6_16,
+    name="7.1",
+    summary="as 6.16, with non-blocking allocation, one subtraction per purged node, a locked shrinker",
+    shrinker="purge-lock",
+    lazy_counter="per-node",
+    nonblocking=True,
+)
+
+KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in (_V6_8, _V3_04, _V6_9, _V6_10, _V6_16, _V7_1)}
+"""All kernels, oldest first."""
+
+
+def nr_vmap_nodes(kernel: Kernel, possible_cpus: int) -> int:
+    """Count the nodes of a machine with `possible_cpus` (kernel: `vmap_init_nodes`, v6.9)."""
+    return 1 if kernel.nodes == "one" else max(1, min(possible_cpus, NR_VMAP_NODES_MAX))
+
+
+def lazy_max_pages(online_cpus: int, page_size: int = PAGE_SIZE) -> int:
+    """Give the lazily freed pages above which a purge is due: `fls(online_cpus) * 32 MiB` (v6.9)."""
+    return online_cpus.bit_length() * (LAZY_BYTES // page_size)
+
+
+def nr_purge_helpers(nr_lazy: int, nr_lazy_max: int, nodes_with_work: int) -> int:
+    """Count the nodes that others purge: `clamp(nr_lazy / lazy_max_pages(), 1, nodes_with_work) - 1` (v6.9)."""
+    return max(1, min(nr_lazy // nr_lazy_max, nodes_with_work)) - 1

@@ -1,0 +1,238 @@
+"""Kernel code that uses vmalloc: allocations and all that the review's functions do beside them, by given shares.
+
+Everything goes through the flows of `actors/`, so what happens depends on the chosen kernel: pools, lazy trees,
+purges by kworkers. Each CPU frees what it allocated itself, but for areas of the vmlist, which are dealt out to
+the CPUs.
+
+Sizes and alignments are those of a real kernel: the 16,256 allocations of configs/traces/deb-smp4.txt.gz, of
+which a third are thread stacks (4 pages and a guard page, aligned to 16 KiB).
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from random import Random
+from typing import TypeAlias
+
+from attrs import define, field
+
+from actors.vmalloc_client import VmallocClient
+from actors.vmap import Window
+from actors.world import Driving
+from protocol.area import VMALLOC_END, VMALLOC_START, Vm, VmapArea, VmStruct
+from protocol.vmap_block import VMAP_MAX_ALLOC
+from sim.chance import stream
+from sim.errors import BadInput
+from sim.scenario.model import Scenario, VmallocUse
+from sim.workloads import ClientScript, Plan
+
+MODULES = (0xFFFF_FFFF_C000_0000, 0xFFFF_FFFF_FF00_0000)
+"""x86_64's range for modules (Documentation/arch/x86/x86_64/mm.rst): neither pools nor node ids are for it."""
+
+SIZES: tuple[tuple[float, int, int, int], ...] = (
+    # share, fewest and most pages without guard page, align in pages
+    (0.34, 4, 4, 4),
+    (0.10, 1, 1, 1),
+    (0.07, 2, 2, 1),
+    (0.08, 3, 3, 1),
+    (0.03, 7, 7, 1),
+    (0.379, 8, 66, 1),
+    (0.001, 250, 600, 1),
+)
+"""Sizes in the trace, rounded; the last line is for what no pool keeps, which the trace has too few of to count."""
+
+PERCPU_GROUP_PAGES = 64
+"""Pages of a group of a per-CPU chunk: 256 KiB, the atom size of a machine with huge pages is eight times that."""
+
+CHUNKS = 4
+"""Per-CPU chunks that a CPU holds at most; then it frees one."""
+
+DEVICE = 0xFD00_0000
+"""Where the I/O memory that is mapped begins."""
+
+Mapped: TypeAlias = tuple[int, int]
+"""Address and pages of a vm_map_ram()."""
+
+
+def vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of every workload)
+    """CPUs that use vmalloc as kernel code does: `[workload.vmalloc]` gives the shares."""
+    cpus = scenario.machine.cpus
+    use = scenario.workload.vmalloc
+    page_size = scenario.space.page_size
+    end = VMALLOC_START + use.window_pages * page_size if use.window_pages else VMALLOC_END
+    if end > VMALLOC_END:
+        most = (VMALLOC_END - VMALLOC_START) // page_size
+        raise BadInput("workload.vmalloc.window_pages", str(use.window_pages), f"at most {most}")
+    window = Window(VMALLOC_START, end)
+    vmlist = list(_vmlist(scenario, window))
+
+    def scripts(_world: Driving) -> Mapping[int, ClientScript]:
+        return {
+            cpu: partial(_run, cpu=_Cpu(scenario, cpu, vmlist[cpu::cpus]), operations=_share(scenario, cpu))
+            for cpu in range(cpus)
+        }
+
+    return Plan(
+        cpus=list(range(cpus)),
+        preload=vmlist,
+        operations=scenario.workload.operations,
+        uses_free_space=True,
+        scripts=scripts,
+        window=window,
+    )
+
+
+def _share(scenario: Scenario, cpu: int) -> int:
+    """Deal the operations out to the CPUs; the first ones get what does not divide."""
+    operations, cpus = scenario.workload.operations, scenario.machine.cpus
+    return operations // cpus + (cpu < operations % cpus)
+
+
+def _vmlist(scenario: Scenario, window: Window) -> Iterator[VmapArea]:
+    """Make the areas of early boot, one after the other from the start of the window (vm_area_add_early())."""
+    random = stream(scenario.seed, "vmalloc/vmlist")
+    page_size = scenario.space.page_size
+    start = window.start
+    for _ in range(scenario.workload.preload_areas):
+        pages, align = _draw_size(random)
+        start += -start % (align * page_size)
+        end = start + (pages + 1) * page_size
+        if end > window.end:
+            allowed = "areas that fit workload.vmalloc.window_pages"
+            raise BadInput("workload.preload_areas", str(scenario.workload.preload_areas), allowed)
+        yield VmapArea(start, end, 0, VmStruct(Vm.ALLOC, "early_boot", pages, 0, pages * page_size))
+        start = end
+
+
+def _draw_size(random: Random) -> tuple[int, int]:
+    """Draw pages without guard page, and an alignment in pages."""
+    [(_share, fewest, most, align)] = random.choices(SIZES, [size[0] for size in SIZES])
+    return fewest + int(random.random() * (most - fewest + 1)), align
+
+
+@define
+class _Cpu:
+    """What one CPU holds, and its stream of chance."""
+
+    scenario: Scenario
+    cpu: int
+    areas: list[VmapArea]
+    maps: list[Mapped] = field(factory=list)
+    chunks: list[tuple[VmapArea, ...]] = field(factory=list)
+    random: Random = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.random = stream(self.scenario.seed, f"vmalloc/{self.cpu}")
+
+    @property
+    def use(self) -> VmallocUse:
+        """The workload's own table."""
+        return self.scenario.workload.vmalloc
+
+    def operations(self, count: int) -> Iterator[str]:
+        """Draw names of operations."""
+        names = list(self.use.shares)
+        return iter(self.random.choices(names, cum_weights=list(accumulate(self.use.shares.values())), k=count))
+
+    def take(self) -> VmapArea:
+        """Draw one of the areas and let it go."""
+        index = int(self.random.random() * len(self.areas))
+        area = self.areas[index]
+        self.areas[index] = self.areas[-1]
+        self.areas.pop()
+        return area
+
+    def address(self) -> tuple[int, bool]:
+        """Draw an address in one of the areas, and tell whether it is another than the area's start."""
+        area = self.areas[int(self.random.random() * len(self.areas))]
+        if self.random.random() >= self.use.interior:
+            return area.va_start, False
+        page_size = self.scenario.space.page_size
+        pages = area.size // page_size
+        return area.va_start + page_size * int(self.random.random() * pages), True
+
+
+async def _run(client: VmallocClient, *, cpu: _Cpu, operations: int) -> None:
+    """Carry out one CPU's operations; what there is nothing for is an allocation instead, and too much a free."""
+    think_ns = cpu.scenario.workload.think_ns
+    for name in cpu.operations(operations):
+        if think_ns:
+            await client.sleep(think_ns)
+        match name:
+            case "free" if cpu.areas:
+                await client.vfree(cpu.take().va_start)
+            case "find" if cpu.areas:
+                addr, interior = cpu.address()
+                await client.find(addr, "find_interior" if interior else "find")
+            case "exceed" if cpu.areas:
+                await client.find_exceed(cpu.address()[0])
+            case "vread" if cpu.areas:
+                pages = 1 + int(cpu.random.random() * 16)
+                await client.vread(cpu.address()[0], pages * cpu.scenario.space.page_size)
+            case "dump_obj" if cpu.areas:
+                await client.dump_obj(cpu.address()[0])
+            case "map":
+                await _map(client, cpu)
+            case "unmap" if cpu.maps:
+                await client.vm_unmap_ram(*cpu.maps.pop(int(cpu.random.random() * len(cpu.maps))))
+            case "percpu":
+                await _percpu(client, cpu)
+            case "unmap_aliases":
+                await client.vm_unmap_aliases()
+            case "shrink":
+                await client.shrink()
+            case "vmallocinfo":
+                await client.vmallocinfo()
+            case _ if len(cpu.areas) >= cpu.use.held_areas:
+                await client.vfree(cpu.take().va_start)
+            case _:
+                await _alloc(client, cpu)
+
+
+async def _alloc(client: VmallocClient, cpu: _Cpu) -> None:
+    """Allocate for code or data, for a device, or for a module."""
+    page_size = cpu.scenario.space.page_size
+    pages, align = _draw_size(cpu.random)
+    kind = cpu.random.random()
+    may_block = cpu.random.random() >= cpu.use.nonblocking or not client.vmap.kernel.nonblocking
+    if kind < cpu.use.ioremap:
+        device = DEVICE + page_size * int(cpu.random.random() * 4096)
+        area = await client.vmalloc(
+            min(pages, 16) * page_size, flags=Vm.IOREMAP, caller="ioremap", phys_addr=device, may_block=may_block
+        )
+    elif kind < cpu.use.ioremap + cpu.use.module:
+        area = await client.vmalloc(
+            min(pages, 3) * page_size,
+            page_size,
+            caller="module_alloc",
+            vstart=MODULES[0],
+            vend=MODULES[1],
+            may_block=may_block,
+        )
+    else:
+        area = await client.vmalloc(pages * page_size, align * page_size, may_block=may_block)
+    if area is not None:
+        cpu.areas.append(area)
+
+
+async def _map(client: VmallocClient, cpu: _Cpu) -> None:
+    """Map some pages, once in a while more than a block deals out."""
+    most = VMAP_MAX_ALLOC if cpu.random.random() < 0.95 else 2 * VMAP_MAX_ALLOC
+    pages = 1 + int(cpu.random.random() * most)
+    addr = await client.vm_map_ram(pages)
+    if addr is not None:
+        cpu.maps.append((addr, pages))
+
+
+async def _percpu(client: VmallocClient, cpu: _Cpu) -> None:
+    """Get a per-CPU chunk of one to four groups at growing distances, or free one."""
+    if len(cpu.chunks) >= CHUNKS or (cpu.chunks and cpu.random.random() < 0.5):
+        await client.pcpu_free_vm_areas(cpu.chunks.pop(0))
+        return
+    size = PERCPU_GROUP_PAGES * cpu.scenario.space.page_size
+    groups = 1 + int(cpu.random.random() * 4)
+    offsets = [2 * group * size for group in range(groups)]
+    areas = await client.pcpu_get_vm_areas(offsets, [size] * groups, size)
+    if areas:
+        cpu.chunks.append(areas)

@@ -1,0 +1,78 @@
+"""kworkers: who does which work, helpers of a sleeping worker, the end."""
+
+from actors.workqueue import WORKERS, Job, Workqueue
+from actors.world import Port
+from tests.twins.at_once import AtOnce, Flag
+
+
+class Bench:
+    """A workqueue of three CPUs and a log of what ran where."""
+
+    def __init__(self, clients: int = 1) -> None:
+        self.world = AtOnce({})
+        self.queue = Workqueue(Flag, range(3), clients)
+        self.log: list[tuple[int, str]] = []
+        for cpu in range(3):
+            for _ in range(WORKERS):
+                self.world.start(cpu, self.queue.work)
+
+    def job(self, name: str, *awaits: Flag) -> Job:
+        async def run(port: Port) -> None:
+            for flag in awaits:
+                await port.wait(flag)
+            self.log.append((port.cpu, name))
+
+        return run
+
+    @property
+    def workers(self) -> int:
+        return len(self.world._others)
+
+
+def test_work_runs_on_its_cpu_in_order() -> None:
+    bench = Bench()
+    done = [bench.queue.queue_on(cpu, bench.job(name)) for cpu, name in ((1, "a"), (2, "b"), (1, "c"))]
+    bench.world._run_others()
+    assert sorted(bench.log) == [(1, "a"), (1, "c"), (2, "b")]
+    assert all(signal.is_set() for signal in done)
+
+
+def test_while_a_worker_sleeps_another_one_of_its_cpu_works() -> None:
+    """A purge that waits for its helpers: their work may be queued on the very same CPU."""
+    bench = Bench()
+    flag = Flag()
+    bench.queue.queue_on(1, bench.job("sleeper", flag))
+    bench.queue.queue_on(1, bench.job("helper"))
+    bench.world._run_others()
+    assert bench.log == [(1, "helper")]
+    flag.set()
+    bench.world._run_others()
+    assert bench.log == [(1, "helper"), (1, "sleeper")]
+
+
+def test_an_unbound_queue_takes_the_cpu_with_the_least_to_do() -> None:
+    bench = Bench()
+    flag = Flag()
+    bench.queue.queue_on(0, bench.job("long", flag))
+    bench.world._run_others()
+    for name in "ab":
+        bench.queue.queue_unbound(bench.job(name))
+    flag.set()
+    bench.world._run_others()
+    assert sorted(bench.log) == [(0, "long"), (1, "a"), (2, "b")]
+    assert bench.queue.has_cpu(2)
+    assert not bench.queue.has_cpu(3)
+
+
+def test_workers_end_when_the_clients_are_over_and_nothing_is_left_to_do() -> None:
+    bench = Bench(clients=2)
+    flag = Flag()
+    bench.queue.queue_on(1, bench.job("late", flag))
+    bench.queue.client_is_over()
+    bench.queue.client_is_over()
+    bench.world._run_others()
+    assert bench.workers == 3 * WORKERS, "the work is not done"
+    flag.set()
+    bench.world._run_others()
+    assert bench.log == [(1, "late")]
+    assert bench.workers == 0
