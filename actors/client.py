@@ -12,6 +12,7 @@ from actors.errors import RequestRefused
 from actors.router import Router
 from actors.world import Address, Port, Signal
 from protocol.area import VmapArea
+from protocol.errors import VmapsimError
 from protocol.messages import (
     Allocate,
     Allocated,
@@ -29,7 +30,9 @@ FREE_SPACE: Final[Address] = "free"
 class Client:
     """One CPU's operations. The names under which they are recorded are those of results.json."""
 
-    def __init__(self, port: Port, router: Router, inserter: BatchInserter) -> None:
+    def __init__(self, port: Port, router: Router, inserter: BatchInserter, *, forgiving: bool = False) -> None:
+        """Make a client; a `forgiving` one can go on after an operation that failed."""
+        self.forgiving = forgiving
         self.port = port
         self.router = router
         self.inserter = inserter
@@ -99,6 +102,15 @@ class Client:
                 raise RequestRefused(reply)
         port.complete("free", begin_ns, addr, area)
         return area
+
+    def give_up(
+        self, operation: str, begin_ns: int, addr: int, areas: tuple[VmapArea, ...], error: VmapsimError
+    ) -> None:
+        """Record that an operation failed, nobody knowing how far it got; raises `error` if not `forgiving`."""
+        if not self.forgiving:
+            raise error
+        refused = isinstance(error, RequestRefused)
+        self.port.give_up(operation, begin_ns, addr, areas, refused=refused, error=error)
 
     def sleep(self, ns: int) -> Awaitable[None]:
         """Think for `ns` nanoseconds; recorded nowhere."""

@@ -4,12 +4,13 @@ from typing import TypeVar
 
 from protocol.errors import VmapsimError
 from protocol.messages import Refused, Reply, Request
+from protocol.sessions import Numbered
 
 
 class ActorFailed(Exception):
     """An actor's machine raised while it served `request`; the machine's exception is the cause."""
 
-    def __init__(self, address: str, request: Request, cause: BaseException) -> None:
+    def __init__(self, address: str, request: Request | Numbered, cause: BaseException) -> None:
         super().__init__(f"{address} failed with {type(cause).__name__}: {cause}, serving {request!r}")
         self.address = address
         self.request = request
@@ -31,6 +32,33 @@ class RequestRefused(VmapsimError):
         assert isinstance(reply, Refused), f"{reply!r} answers another request"
         super().__init__(f"refused as {reply.reason}: {reply.detail}")
         self.reason = reply.reason
+
+
+class ActorCrashed(VmapsimError):
+    """A fault ended an actor; it may serve again after `down_ns`."""
+
+    def __init__(self, address: str, down_ns: int) -> None:
+        super().__init__(f"{address} crashed, for {down_ns} ns")
+        self.address = address
+        self.down_ns = down_ns
+
+
+class NoAnswer(VmapsimError):
+    """A request had no reply by its deadline: nobody knows whether it was served."""
+
+    def __init__(self, address: str, request: Request, attempts: int, deadline_ns: int, last: str) -> None:
+        super().__init__(
+            f"{address} did not answer {type(request).__name__} within {deadline_ns / 1e6:g} ms "
+            f"({attempts} attempts{f'; last: {last}' if last else ''})"
+        )
+        self.address = address
+
+
+class NotServed(VmapsimError):
+    """A server told that it will not serve a request, however often it is asked."""
+
+    def __init__(self, address: str, reason: str, detail: str) -> None:
+        super().__init__(f"{address} does not serve this: {reason}: {detail}")
 
 
 class NotACommand(TypeError):

@@ -10,17 +10,21 @@ Nothing here is deterministic but the outcome of workloads whose clients own the
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
 import trio
 from attrs import define
 
-from actors.errors import ActorFailed, ActorGone, NotACommand
+from actors.driving import Gathering, run_script
+from actors.errors import ActorCrashed, ActorFailed, ActorGone
+from actors.faults import Carrier, Faults
 from actors.lock import FifoLock, as_taken
-from actors.world import Address, Call, Command, Observer, Port, Script, Signal
+from actors.world import Address, Attempts, Call, Observer, Outcome, Port, Script, Signal
 from protocol.machine import Machine
 from protocol.messages import Busy, Reply, Request
+from protocol.sessions import Numbered
 from protocol.work import Work
 
 INBOX = 64
@@ -37,7 +41,7 @@ Delivery: TypeAlias = tuple[int, int, int, Reply | ActorGone]
 class Envelope:
     """A request on its way: who sent it, when, and where the answer goes."""
 
-    request: Request
+    request: Request | Numbered
     cpu: int
     sent_ns: int
     index: int
@@ -49,14 +53,17 @@ class Envelope:
 class LiveWorld:
     """A `World` on the wall clock."""
 
-    def __init__(self, observer: Observer, pause: Callable[[], None]) -> None:
-        """Make an empty world; `pause` is called every `PAUSE_S` seconds."""
+    def __init__(self, observer: Observer, pause: Callable[[], None], faults: Faults | None = None) -> None:
+        """Make an empty world; `pause` is called every `PAUSE_S` seconds, `faults` are those of attempts."""
         self.observer = observer
+        self.carrier = Carrier(faults, lambda: self.now_ns)
+        self._faults = faults
         self._pause = pause
         self._driven = 0
         self._over = trio.Event()
         self._inboxes: dict[Address, trio.MemorySendChannel[Envelope]] = {}
         self._unserved: dict[Address, int] = {}
+        self._crashing: dict[Address, Callable[[int], None]] = {}
         self._locks: dict[str, FifoLock] = {}
         self._started = trio.Event()
         self._zero_ns = 0
@@ -74,13 +81,28 @@ class LiveWorld:
         inbox, requests = trio.open_memory_channel[Envelope](INBOX)
         self._inboxes[address] = inbox
         self._unserved[address] = 0
-        task_status.started()
-        try:
-            async for envelope in requests:
-                self._serve_one(address, machine, envelope)
-        finally:
-            del self._inboxes[address]
-            _turn_away(address, requests)
+        down_ns: int | None = None
+        with trio.CancelScope() as scope:
+
+            def crash(for_ns: int) -> None:
+                nonlocal down_ns
+                down_ns = for_ns
+                scope.cancel()
+
+            self._crashing[address] = crash
+            task_status.started()
+            try:
+                async for envelope in requests:
+                    self._serve_one(address, machine, envelope)
+            finally:
+                del self._inboxes[address], self._crashing[address]
+                _turn_away(address, requests)
+        if down_ns is not None:
+            raise ActorCrashed(address, down_ns)
+
+    async def pass_time(self, ns: int) -> None:
+        """See `World.pass_time`."""
+        await trio.sleep(ns / 1e9)
 
     async def drive(
         self,
@@ -93,7 +115,7 @@ class LiveWorld:
         task_status.started()
         try:
             await self._started.wait()
-            await _Driver(self, Port(cpu, self.observer.completed)).run(script)
+            await _Driver(self, Port(cpu, self.observer.completed, self.observer.failed)).run(script)
         finally:
             self.observer.left(cpu)
             self._driven -= 1
@@ -102,12 +124,24 @@ class LiveWorld:
 
     async def conduct(self) -> None:
         """See `World.conduct`: time passes by itself, so this lets the scripts begin and pauses now and then."""
-        self._zero_ns = time.perf_counter_ns()
-        self._started.set()
-        while self._driven:
-            with trio.move_on_after(PAUSE_S):
-                await self._over.wait()
-            self._pause()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.carrier.run)
+            self._zero_ns = time.perf_counter_ns()
+            nursery.start_soon(self._crash)
+            self._started.set()
+            while self._driven:
+                with trio.move_on_after(PAUSE_S):
+                    await self._over.wait()
+                self._pause()
+            nursery.cancel_scope.cancel()
+
+    async def _crash(self) -> None:
+        """Let actors crash when it is time."""
+        for crash in self._faults.crashes() if self._faults else ():
+            await trio.sleep((crash.at_ns - self.now_ns) / 1e9 if crash.at_ns > self.now_ns else 0)
+            if self._faults is not None and crash.address in self._crashing:
+                self._faults.crashed(crash.address)
+                self._crashing[crash.address](crash.down_ns)
 
     def signal(self) -> Signal:
         """See `World.signal`."""
@@ -130,6 +164,15 @@ class LiveWorld:
         except trio.BrokenResourceError:
             raise ActorGone(to) from None
 
+    def send_or_lose(self, to: Address, envelope: Envelope) -> None:
+        """Put a request into an inbox; where there is none, or no room, it is lost."""
+        inbox = self._inboxes.get(to)
+        if inbox is not None:
+            envelope.behind = self._unserved[to] > 0
+            with suppress(trio.WouldBlock, trio.BrokenResourceError):
+                inbox.send_nowait(envelope)
+                self._unserved[to] += 1
+
     def _serve_one(self, address: Address, machine: Machine, envelope: Envelope) -> None:
         start_ns = self.now_ns
         try:
@@ -141,13 +184,22 @@ class LiveWorld:
         self.events += 1
         self._unserved[address] -= 1
         if work.attempt and envelope.behind:
-            _answer(envelope, 0, 0, Busy())
+            self._reply(address, envelope, 0, 0, Busy())
             return
         # Who was alone did not wait for the lock, but for the scheduler.
         arrival_ns = envelope.sent_ns if envelope.behind else start_ns
         if work.holds:
             self._account(work, envelope.cpu, arrival_ns, start_ns, end_ns)
-        _answer(envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
+        self._reply(address, envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
+
+    def _reply(self, address: Address, envelope: Envelope, queue_ns: int, service_ns: int, reply: Reply) -> None:
+        """Send a reply on its way, which may be one on which messages get lost."""
+        answer = partial(_answer, envelope, queue_ns, service_ns, reply)
+        if self.carrier.is_perfect:
+            answer()
+        else:
+            slowed_ns = self.carrier.slowed(address, service_ns)
+            self.carrier.carry(address, f"cpu/{envelope.cpu}", answer, slowed_ns)
 
     def _account(self, work: Work, cpu: int, arrival_ns: int, start_ns: int, end_ns: int) -> None:
         """Keep the statistics of the lock that was held from start to end."""
@@ -159,7 +211,7 @@ class LiveWorld:
 
 
 class _Driver:
-    """Interprets the commands of one script."""
+    """Carries out the calls of one script."""
 
     def __init__(self, world: LiveWorld, port: Port) -> None:
         self._world = world
@@ -169,38 +221,7 @@ class _Driver:
 
     async def run(self, script: Script) -> None:
         """Run the script to its end."""
-        coroutine = script(self._port)
-        resume = partial(coroutine.send, None)
-        try:
-            while True:
-                self._port.now_ns = self._world.now_ns
-                try:
-                    command = resume()
-                except StopIteration:
-                    return
-                try:
-                    resume = partial(coroutine.send, await self._obey(command))
-                except (ActorGone, NotACommand) as error:
-                    # When everybody is being cancelled, that a server has gone already is no failure.
-                    await trio.lowlevel.checkpoint_if_cancelled()
-                    self._port.forget()
-                    resume = partial(coroutine.throw, error)
-        finally:
-            coroutine.close()
-
-    async def _obey(self, command: Command) -> Reply | list[Reply] | None:
-        match command:
-            case tuple():
-                return (await self._call_all([command]))[0]
-            case list():
-                return await self._call_all(command)
-            case int():
-                await trio.sleep(command / 1e9)
-            case trio.Event():
-                await command.wait()
-            case _:
-                raise NotACommand(command)
-        return None
+        await run_script(script, self._port, lambda: self._world.now_ns, self._call_all, self._attempt)
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Reply]:
         first = self._calls
@@ -221,6 +242,24 @@ class _Driver:
         self._port.queue_ns += queue_ns
         self._port.service_ns += service_ns
         return [replies[index] for index in range(first, self._calls)]
+
+    async def _attempt(self, attempts: Attempts) -> list[Outcome]:
+        """Send requests over ways on which messages get lost, and wait for the replies as long as they may take."""
+        world, cpu = self._world, self._port.cpu
+        first = self._calls
+        self._calls += len(attempts.asked)
+        for index, (to, numbered) in enumerate(attempts.asked, start=first):
+            envelope = Envelope(numbered, cpu, world.now_ns, index, False, self._answer_to)
+            world.carrier.carry(f"cpu/{cpu}", to, partial(world.send_or_lose, to, envelope))
+        gathering = Gathering(len(attempts.asked), lambda _gathering: None)
+        with trio.move_on_after(attempts.timeout_ns / 1e9):
+            while not gathering.is_whole:
+                index, queue_ns, service_ns, reply = await self._answers.receive()
+                if index >= first and not isinstance(reply, ActorGone):
+                    gathering.settle(index - first, reply, queue_ns, service_ns)
+        self._port.queue_ns += gathering.queue_ns
+        self._port.service_ns += gathering.service_ns
+        return gathering.outcomes
 
 
 def _answer(envelope: Envelope, queue_ns: int, service_ns: int, reply: Reply | ActorGone) -> None:

@@ -20,6 +20,10 @@ class Grants(Protocol):
         """Give the end of a hold of `hold_ns` by a request of `cpu` that arrives at `arrival_ns`."""
         ...
 
+    def let_go(self, now_ns: int) -> None:
+        """Forget all holds: whoever arrives from `now_ns` on waits for none of them."""
+        ...
+
 
 @define(eq=False)
 class FifoLock:
@@ -59,6 +63,10 @@ class FifoLock:
         self.free_at_ns = end_ns = start_ns + hold_ns
         return end_ns
 
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
+        self.free_at_ns = now_ns
+
     def record(self, cpu: int, wait_ns: int, hold_ns: int) -> None:
         """Account for a hold that is over, of a lock whose order is kept elsewhere."""
         self.free_at_ns = wait_ns
@@ -72,6 +80,9 @@ class NoLock:
     def grant(self, cpu: int, arrival_ns: int, hold_ns: int) -> int:  # noqa: ARG002 (the shape of `Grants`)
         """See `Grants.grant`."""
         return arrival_ns + hold_ns
+
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
 
 
 @frozen(eq=False)
@@ -87,6 +98,10 @@ class Repeated:
         self.lock.acquisitions += self.holds - 1
         return end_ns
 
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
+        self.lock.let_go(now_ns)
+
 
 @frozen(eq=False)
 class Attempt:
@@ -99,6 +114,10 @@ class Attempt:
         if self.lock.free_at_ns > arrival_ns:
             raise LockHeld
         return self.lock.grant(cpu, arrival_ns, hold_ns)
+
+    def let_go(self, now_ns: int) -> None:
+        """See `Grants.let_go`."""
+        self.lock.let_go(now_ns)
 
 
 def as_taken(lock: FifoLock, holds: int, attempt: bool) -> Grants:

@@ -14,12 +14,15 @@ from types import coroutine
 from typing import Any, Protocol, TypeAlias
 
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from actors.lock import FifoLock
 from protocol.area import VmapArea
+from protocol.envelopes import Failed
+from protocol.errors import VmapsimError
 from protocol.machine import Machine
 from protocol.messages import Reply, Request
+from protocol.sessions import Numbered
 
 Address: TypeAlias = str
 """Where an actor serves: "node/3", "free"."""
@@ -34,6 +37,34 @@ Completed: TypeAlias = tuple[str, int, int, int, int, int, int, int, Answer]
 """An operation that is over: name, cpu, begin_ns, end_ns, probes, queue_ns, service_ns, addr, answer."""
 
 
+@frozen
+class Failure:
+    """An operation that failed: what it may have done nevertheless, and why it failed."""
+
+    operation: str
+    cpu: int
+    begin_ns: int
+    end_ns: int
+    addr: int
+    areas: tuple[VmapArea, ...]
+    """What it was to insert."""
+    refused: bool
+    """Whether a machine refused it; otherwise nobody knows what became of it."""
+    reason: str
+
+
+@define(eq=False)
+class Attempts:
+    """Send requests once each, over ways on which messages get lost, and wait `timeout_ns` for the replies."""
+
+    asked: Sequence[tuple[Address, Numbered]]
+    timeout_ns: int
+
+
+Outcome: TypeAlias = Reply | Failed | None
+"""What becomes of an attempt: the reply, word that it was not served, nothing in time."""
+
+
 class Signal(Protocol):
     """Something that happens once, and that scripts can wait for with `Port.wait`."""
 
@@ -46,9 +77,9 @@ class Signal(Protocol):
         ...
 
 
-Command: TypeAlias = Call | list[Call] | int | Signal
+Command: TypeAlias = Call | list[Call] | int | Signal | Attempts
 """What a script yields to its world: a call (answered by the reply), several at once (by the list of
-replies), nanoseconds to pass, a signal to wait for (by nothing)."""
+replies), nanoseconds to pass, a signal to wait for (by nothing), attempts at once (by the list of outcomes)."""
 
 
 class Port:
@@ -58,9 +89,14 @@ class Port:
     transfer (the rest) add up to its latency.
     """
 
-    __slots__ = ("_completed", "backlog_ns", "cpu", "now_ns", "probes", "queue_ns", "service_ns")
+    __slots__ = ("_completed", "_failed", "backlog_ns", "cpu", "now_ns", "probes", "queue_ns", "service_ns")
 
-    def __init__(self, cpu: int, completed: Callable[[Completed], None]) -> None:
+    def __init__(
+        self,
+        cpu: int,
+        completed: Callable[[Completed], None],
+        failed: Callable[[Failure], None] = lambda _failure: None,
+    ) -> None:
         self.cpu = cpu
         self.now_ns = 0
         """When the script was last resumed, in nanoseconds since the world's own zero."""
@@ -71,6 +107,7 @@ class Port:
         self.backlog_ns = 0
         """How long the present operation had waited for its CPU when its script took it up; set by scripts."""
         self._completed = completed
+        self._failed = failed
 
     @coroutine
     def call(self, to: Address, request: Request) -> Generator[Command, Reply, Reply]:
@@ -111,6 +148,20 @@ class Port:
         )
         self.probes = self.queue_ns = self.service_ns = self.backlog_ns = 0
 
+    def give_up(
+        self,
+        operation: str,
+        begin_ns: int,
+        addr: int,
+        areas: tuple[VmapArea, ...],
+        *,
+        refused: bool,
+        error: VmapsimError,
+    ) -> None:
+        """Record that an operation begun at `begin_ns` has failed now, and start accounts for the next."""
+        self._failed(Failure(operation, self.cpu, begin_ns, self.now_ns, addr, areas, refused, str(error)))
+        self.forget()
+
     @property
     def accounts(self) -> tuple[int, int, int, int]:
         """Now, and the sums of the present operation so far: probes, queue_ns, service_ns."""
@@ -135,21 +186,8 @@ class Port:
 Script: TypeAlias = Callable[[Port], Coroutine[Command, Any, None]]
 
 
-class World(Protocol):
-    """Where actors live. Every actor is a trio task that parks in one of these calls."""
-
-    async def serve(
-        self,
-        address: Address,
-        machine: Machine,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Serve `machine` at `address` until cancelled; requests are taken up once it has started.
-
-        Raises `ActorFailed` when the machine raises. Requests that are sent later get `ActorGone`; of those
-        under way then, a world says what becomes of them.
-        """
-        ...
+class Driving(Protocol):
+    """Where clients live. Every actor is a trio task that parks in one of these calls."""
 
     async def drive(
         self,
@@ -179,3 +217,26 @@ class Observer:
     """The script of this CPU is over: no operation of it is under way."""
     lock: Callable[[str], FifoLock]
     """Asked once per lock: the statistics to keep for it."""
+    failed: Callable[[Failure], None] = lambda _failure: None
+    """An operation has failed, and its client goes on."""
+
+
+class World(Driving, Protocol):
+    """Where all actors live, servers too."""
+
+    async def serve(
+        self,
+        address: Address,
+        machine: Machine,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve `machine` at `address` until cancelled; requests are taken up once it has started.
+
+        Raises `ActorFailed` when the machine raises, `ActorCrashed` when a fault ends it. Requests that are sent
+        later get `ActorGone`, attempts no answer; of those under way then, a world says what becomes of them.
+        """
+        ...
+
+    async def pass_time(self, ns: int) -> None:
+        """Let `ns` nanoseconds of this world's time pass for an actor that is not a script."""
+        ...

@@ -18,3 +18,12 @@ class BadRange(VmapsimError):
 
 class ProtocolError(VmapsimError):
     """A peer sent bytes that are no message; the text says what was wrong with them."""
+
+
+class UnknownKind(ProtocolError):
+    """A well-framed message of a kind or version that is not known here; the frames after it are sound."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.ask_id = 0
+        """The id of the request that held it, as far as it could be read."""

@@ -6,13 +6,14 @@ window, and so does this machine (`vmap_init_free_space`: [1, ULONG_MAX)).
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import assert_never
 
 from protocol.area import PAGE_SIZE, ULONG_MAX, VmapArea
 from protocol.errors import AreaOverlap, BadRange
 from protocol.free_space import FreeSpace
 from protocol.messages import (
+    LIST_MOST,
     Allocate,
     Allocated,
     AllocatePercpu,
@@ -20,6 +21,7 @@ from protocol.messages import (
     FreeSpaceRequest,
     FreeStatistics,
     GetFreeStatistics,
+    ListFree,
     NotFound,
     Refused,
     Release,
@@ -37,7 +39,10 @@ SPACE = (1, ULONG_MAX)
 
 
 class FreeSpaceMachine:
-    """Serves the free space, one request at a time; a refused request changes nothing."""
+    """Serves the free space, one request at a time; a refused request changes nothing.
+
+    Not `Rebuildable`: where it places an area can depend on the shape of its tree, and that on its whole history.
+    """
 
     def __init__(self, taken: Sequence[VmapArea] = (), page_size: int = PAGE_SIZE) -> None:
         """Make all free but `taken`, a vmlist in address order (kernel: `vmap_init_free_space`)."""
@@ -60,6 +65,8 @@ class FreeSpaceMachine:
                 return self._allocate_percpu(request), self._work(work, len(request.offsets))
             case GetFreeStatistics():
                 return self.statistics(), work
+            case ListFree():
+                return self._list(request)
             case _:
                 assert_never(request)
 
@@ -79,6 +86,13 @@ class FreeSpaceMachine:
         except BadRange as bad:
             return Refused("bad-range", str(bad))
         return Released()
+
+    def _list(self, request: ListFree) -> tuple[Reply, Work]:
+        limit = min(request.limit, LIST_MOST)
+        above = (area for area in self.space if area.va_start >= request.start)
+        listed = tuple(islice(above, limit + 1))
+        more = len(listed) > limit
+        return Areas(listed[:limit], more), Work(LOCK, len(self.space).bit_length(), max(1, len(listed) - more))
 
     def _release_many(self, areas: tuple[VmapArea, ...]) -> Reply:
         for done, area in enumerate(areas):

@@ -17,6 +17,7 @@ from protocol.errors import AreaOverlap
 from protocol.kernel import Kernel
 from protocol.lazy import LazyTree
 from protocol.messages import (
+    LIST_MOST,
     Allocated,
     Areas,
     CollectReclaimed,
@@ -37,9 +38,6 @@ from protocol.messages import (
 )
 from protocol.pools import Pools
 from protocol.work import Work, without_lock
-
-LIST_MOST = 32_768
-"""Most areas in one reply."""
 
 REPLY_BYTES = 1_000_000
 """Most bytes of areas in one reply: it fits a frame (`codec.MAX_FRAME`)."""

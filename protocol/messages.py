@@ -8,11 +8,14 @@ area or a start address go to the home node of that address. Messages are values
 after its creation (`define`, not `frozen`: they are made on the hot path).
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias, get_args
 
 from attrs import define
 
 from protocol.area import VmapArea, VmStruct
+
+LIST_MOST = 32_768
+"""Most areas in one listing, whatever the request allows: its reply fits a frame."""
 
 # -- requests to a node ---------------------------------------------------------------------------
 
@@ -220,6 +223,14 @@ class GetFreeStatistics:
     """Ask the free space for its counters."""
 
 
+@define
+class ListFree:
+    """List at most `limit` free ranges that start at or above `start`, in address order."""
+
+    start: int
+    limit: int
+
+
 # -- requests to the counter of lazy pages --------------------------------------------------------
 
 
@@ -241,6 +252,14 @@ class SubtractLazyPages:
 @define
 class ReadLazyPages:
     """Ask for the pages that are lazily freed (kernel: `atomic_long_read`)."""
+
+
+# -- requests to the sessions in front of a machine (`protocol.sessions`) -------------------------
+
+
+@define
+class OpenSession:
+    """Ask for a new session: a number under which requests are carried out once."""
 
 
 # -- replies --------------------------------------------------------------------------------------
@@ -313,6 +332,13 @@ class FreeStatistics:
 
 
 @define
+class SessionOpened:
+    """The number of the new session, never given before."""
+
+    session: int
+
+
+@define
 class Busy:
     """The lock was held: nothing was done."""
 
@@ -346,7 +372,8 @@ class Refused:
     """The request could not be served and changed nothing.
 
     `reason` is "wrong-node" (not in this machine's charge), "overlap" (an area, or free space, is there
-    already) or "bad-range" (no such range of addresses); `detail` says more, for people.
+    already) or "bad-range" (no such range of addresses); a session refuses with "unknown-session", "late" or
+    "window" (`protocol.sessions`). `detail` says more, for people.
     """
 
     reason: str
@@ -370,9 +397,9 @@ FreedRequest: TypeAlias = (
     PoolTake | LazyInsert | DetachLazy | PopulatePools | DecayPools | CollectReclaimed | CountPools | ListLazy
 )
 NodeRequest: TypeAlias = BusyRequest | FreedRequest
-FreeSpaceRequest: TypeAlias = Allocate | Release | ReleaseMany | AllocatePercpu | GetFreeStatistics
+FreeSpaceRequest: TypeAlias = Allocate | Release | ReleaseMany | AllocatePercpu | GetFreeStatistics | ListFree
 LazyPagesRequest: TypeAlias = AddLazyPages | SubtractLazyPages | ReadLazyPages
-Request: TypeAlias = NodeRequest | FreeSpaceRequest | LazyPagesRequest
+Request: TypeAlias = NodeRequest | FreeSpaceRequest | LazyPagesRequest | OpenSession
 Reply: TypeAlias = (
     Found
     | NotFound
@@ -383,6 +410,7 @@ Reply: TypeAlias = (
     | Allocated
     | Released
     | FreeStatistics
+    | SessionOpened
     | Busy
     | Detached
     | Counted
@@ -390,3 +418,6 @@ Reply: TypeAlias = (
     | Refused
 )
 Message: TypeAlias = Request | Reply
+REQUESTS: Final = get_args(Request)
+REPLIES: Final = get_args(Reply)
+"""The kinds of requests and of replies, for `isinstance`."""

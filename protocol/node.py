@@ -6,8 +6,8 @@ node; where one lock is to guard all busy trees (the strategy `global`) one mach
 node that is not in its charge is refused: members that disagree about the layout find out at once.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, takewhile
 from typing import assert_never
 
 from attrs import define, field
@@ -40,6 +40,7 @@ from protocol.messages import (
     PoolTake,
     PopulatePools,
     Refused,
+    Request,
     SetupVm,
     TryFind,
     Unlink,
@@ -49,6 +50,9 @@ from protocol.work import Work
 
 NOT_FOUND = NotFound()
 INSERTED_ONE = Inserted(1)
+
+REBUILD_AREAS = 4096
+"""Areas in one of the requests of `NodeMachine.rebuild`."""
 
 
 class _NotMine(Exception):
@@ -237,6 +241,13 @@ class NodeMachine:
         node.requests += 1
         reply = listing(node.tree.iterate_from(request.start), request.limit)
         return reply, self._work(node.tree.depth, max(1, len(reply.areas)))
+
+    def rebuild(self) -> Iterator[Request]:
+        """Give the requests that make the trees of a fresh machine equal to these; O(n)."""
+        for node in self._nodes.values():
+            areas = iter(node.tree)
+            while chunk := tuple(islice(areas, REBUILD_AREAS)):
+                yield InsertBatch(chunk)
 
     def _work(self, depth: int, moved: int) -> Work:
         return self._works[depth] if moved == 1 else Work(self.lock, depth, moved)

@@ -1,4 +1,4 @@
-"""Python's search for cyclic garbage, made rare while many objects are made that form no cycles."""
+"""Garbage: how often CPython looks for cycles of it while many objects are made that form none."""
 
 import gc
 from collections.abc import Iterator

@@ -15,6 +15,9 @@ clients' is needed, so the same judge serves virtual time, threads and machines.
 which they ended. An operation that had to wait for its CPU begins before the one ahead of it ends: its window is
 then wider than need be, which can excuse an answer and never condemn one. A verdict that an operation still
 under way could change is put off until none can.
+
+What a failed operation was to do may have happened at any time since it began, or never: it counts wherever that
+helps an answer to be true. An insertion that was refused, though nothing can have been in its way, is an exception.
 """
 
 from collections import defaultdict, deque
@@ -23,7 +26,7 @@ from typing import TypeAlias
 
 from attrs import define
 
-from actors.world import Completed
+from actors.world import Completed, Failure
 from protocol.area import VmapArea
 
 FINDING = frozenset({"find", "find_interior", "find_miss"})
@@ -80,6 +83,9 @@ class Life:
     """Insertions less removals that were over before anything that is still judged began."""
     inserted: tuple[Window, ...] = ()
     removed: tuple[Window, ...] = ()
+    maybe_inserted: tuple[Window, ...] = ()
+    """Insertions that failed: nobody knows whether they happened."""
+    maybe_removed: tuple[Window, ...] = ()
 
     def can_be_there(self, begin_ns: int, end_ns: int, cpu: int) -> bool:
         """Tell whether the area can have been there at some instant between begin and end."""
@@ -88,6 +94,8 @@ class Life:
             times += window[0] <= end_ns
         for window in self.removed:
             times -= _certainly_before(window, begin_ns, cpu)
+        for window in self.maybe_inserted:
+            times += window[0] <= end_ns
         return times > 0
 
     def must_be_there(self, begin_ns: int, end_ns: int, cpu: int) -> bool:
@@ -96,6 +104,8 @@ class Life:
         for window in self.inserted:
             times += _certainly_before(window, begin_ns, cpu)
         for window in self.removed:
+            times -= window[0] <= end_ns
+        for window in self.maybe_removed:
             times -= window[0] <= end_ns
         return times > 0
 
@@ -122,11 +132,18 @@ class History:
         self._surroundings: Surroundings | None = None
         self._last_end_ns = dict.fromkeys(cpus, 0)
         self._left: list[int] = []
+        self._failed_removals: list[Failure] = []
 
     def areas(self) -> Iterator[VmapArea]:
-        """Give the areas that are there, as far as the clients know, in address order."""
+        """Give the areas that are there for sure, as far as the clients know, in address order."""
         for _key, life in sorted(self._lives.items()):
-            if life.there + len(life.inserted) - len(life.removed) > 0:
+            if life.there + len(life.inserted) - len(life.removed) - len(life.maybe_removed) > 0:
+                yield life.area
+
+    def possible_areas(self) -> Iterator[VmapArea]:
+        """Give the areas that may be there, in address order: failed operations may have left them."""
+        for _key, life in sorted(self._lives.items()):
+            if life.there + len(life.inserted) - len(life.removed) + len(life.maybe_inserted) > 0:
                 yield life.area
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
@@ -164,6 +181,20 @@ class History:
         for cpu in self._left:
             self._last_end_ns.pop(cpu, None)
         self._settle(min(self._last_end_ns.values(), default=NEVER))
+
+    def fail(self, failure: Failure) -> None:
+        """Add an operation that failed, before any that its CPU completed later."""
+        window = (failure.begin_ns, NEVER, failure.cpu)
+        if failure.refused:
+            self._judge_refusal(failure)
+        elif failure.operation in INSERTING:
+            for area in failure.areas:
+                self._life_of(area).maybe_inserted += (window,)
+        elif failure.operation in REMOVING:
+            self._failed_removals.append(failure)
+            for life in self._lives.values():
+                if failure.addr in life.area:
+                    life.maybe_removed += (window,)
 
     def finish(self) -> None:
         """Judge what was put off: nothing else is under way any more."""
@@ -203,6 +234,9 @@ class History:
         life = self._lives.get(key)
         if life is None:
             life = self._lives[key] = Life(area)
+            for failure in self._failed_removals:
+                if failure.addr in area:
+                    life.maybe_removed += ((failure.begin_ns, NEVER, failure.cpu),)
             if self._surroundings is not None:
                 self._surroundings.add(area)
         return life
@@ -220,6 +254,17 @@ class History:
     def _judge_miss(self, operation: Completed) -> None:
         if self._missed(operation) is not None:
             self._doubtful.append(operation)
+
+    def _judge_refusal(self, failure: Failure) -> None:
+        """Object to an insertion refused though nothing can have been there; its own earlier copy must not be."""
+        window = (failure.begin_ns, failure.end_ns, failure.cpu)
+        for area in failure.areas:
+            for life in self._lives.values():
+                apart = life.area.va_end <= area.va_start or area.va_end <= life.area.va_start
+                if not apart and life.can_be_there(*window):
+                    return
+        what = f"{failure.operation} of {failure.addr:#x} by cpu {failure.cpu}"
+        self._except(f"{what} at {failure.begin_ns}-{failure.end_ns} ns was refused: {failure.reason}")
 
     def _hit_can_be_true(self, operation: Completed) -> bool:
         """Tell whether the area found can have been there; more insertions to come can only help."""
@@ -272,6 +317,8 @@ class History:
 
     def _close(self, life: Life) -> None:
         """Note that nothing about an area is open any more."""
+        if life.maybe_inserted or life.maybe_removed:
+            return  # how often it was there is anybody's guess; what is left of it is judged by where it is
         if life.there not in (0, 1):
             often = "inserted where it was" if life.there > 1 else "removed more often than inserted"
             self._except(f"{life.area} was {often}")

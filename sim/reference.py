@@ -6,14 +6,16 @@ A test holds docs/reference/ to what this gives.
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from attrs import NOTHING, Attribute, fields, has
 
+from protocol import codec
 from protocol.kernel import CHOICES, KERNELS
 from sim.catalogue import CATALOGUES
 from sim.results import write_files
-from sim.scenario.model import Allowed, Scenario
+from sim.scenario.model import Scenario
+from sim.scenario.values import Allowed
 from sim.study.reference import study_page
 
 SCENARIO_HEAD = """# Scenario
@@ -70,6 +72,26 @@ def _chosen(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
+MESSAGES_HEAD = """# Messages
+
+Every kind of frame, with its number on the wire and its fields in order. Connections carry envelopes, and messages
+within them; [protocol](protocol.md) says how. `Journaled`, `Kept` and `Rebuilt` are in journals on disk only.
+"""
+
+
+def messages_page() -> str:
+    """Give docs/reference/messages.md: every message and envelope, its number and its fields."""
+    parts = [MESSAGES_HEAD]
+    for title, kinds in (("Messages", codec.KINDS), ("Envelopes", codec.ENVELOPES)):
+        parts += [f"## {title}\n", "| number | kind | fields | what it is |", "|---|---|---|---|"]
+        for number, kind in kinds.items():
+            names = ", ".join(f"`{attribute.name}`" for attribute in fields(kind)) or "-"
+            summary = (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
+            parts.append(f"| {number} | `{kind.__name__}` | {names} | {summary} |")
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
 def catalogue_page() -> str:
     """Give docs/reference/catalogue.md: what scenarios can name."""
     parts = ["# What scenarios can name\n", "`./dev list WHAT` prints the same.\n"]
@@ -85,20 +107,24 @@ PAGES = {
     "study.md": lambda: study_page(table_lines),
     "kernels.md": kernels_page,
     "catalogue.md": catalogue_page,
+    "messages.md": messages_page,
 }
 """The generated pages, by file name."""
 
 
-def table_lines(name: str, table: type) -> list[str]:
-    """Describe a table and those within it."""
+def table_lines(name: str, table: type, *, many: bool = False) -> list[str]:
+    """Describe a table, of which there may be `many`, and those within it."""
     lines, inner = [], []
     for attribute in fields(table):
         kind = attribute.type
         if isinstance(kind, type) and has(kind):
             inner += table_lines(f"{name}.{attribute.name}".lstrip("."), kind)
+        elif get_origin(kind) is list and has(get_args(kind)[0]):
+            inner += table_lines(f"{name}.{attribute.name}", get_args(kind)[0], many=True)
         else:
             lines.append(f"| `{attribute.name}` | {_kind(kind)} | `{_default(attribute)}` | {_words(attribute)} |")
-    heading = [f"## `[{name}]`\n", _prose(table), ""] if name else []
+    title = f"[[{name}]]" if many else f"[{name}]"
+    heading = [f"## `{title}`\n", _prose(table), ""] if name else []
     rows = ["| key | type | default | allowed |", "|---|---|---|---|", *lines, ""] if lines else []
     return [*heading, *rows, *inner]
 

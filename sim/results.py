@@ -77,6 +77,15 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
             "of": truncation.operations,
             "settled": truncation.settled,
         }
+    if recorder.failed:
+        results["failures"] = {
+            name: {"count": count, "first": recorder.failures[name][0].reason}
+            for name, count in sorted(recorder.failed.items())
+        }
+    if outcome.faults:
+        results["faults"] = outcome.faults
+    if outcome.cluster:
+        results["cluster"] = outcome.cluster
     if outcome.vmap is not None:
         results["vmap"] = _vmap(outcome.vmap, outcome.areas)
     if outcome.batches.sessions:

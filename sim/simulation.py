@@ -5,33 +5,37 @@ here.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from actors.batch_inserter import BatchInserter
 from actors.client import FREE_SPACE, Client
 from actors.live import LiveWorld
 from actors.mutex import Mutex
+from actors.patience import patient
 from actors.purge import drain_vmap_area_work
 from actors.router import Router
 from actors.system import Driver, Server, run_system
 from actors.vmalloc_client import VmallocClient
 from actors.vmap import LAZY_PAGES, Vmap
 from actors.workqueue import WORKERS, Workqueue
-from actors.world import Port, Script, World
+from actors.world import Driving, Port, Script, World
 from protocol import policies, strategies
 from protocol.area import VmapArea, ZoneLayout
 from protocol.free_machine import SPACE, FreeSpaceMachine
 from protocol.lazy_pages import LazyPagesMachine
+from protocol.machine import Machine
 from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
+from protocol.sessions import SessionMachine
 from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import CostModel, MessagePassing
+from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.recorder import Recorder
@@ -60,8 +64,27 @@ class NodeAreas:
 
     node_id: int
     busy: list[VmapArea]
-    lazy: list[VmapArea]
-    pooled: list[VmapArea]
+    lazy: list[VmapArea] = field(factory=list)
+    pooled: list[VmapArea] = field(factory=list)
+    purged: list[VmapArea] = field(factory=list)
+    """What a purge has taken up and not brought to its end."""
+
+    @property
+    def freed(self) -> list[VmapArea]:
+        """All that is not busy."""
+        return [*self.lazy, *self.pooled, *self.purged]
+
+
+@frozen
+class Remains:
+    """What a run's machines hold at the end, wherever they are."""
+
+    nodes: list[NodeAreas]
+    """Ascending by their ids."""
+    free: list[VmapArea] | None
+    """The free ranges in address order; None where the workload does without the free space."""
+    lazy_pages: int = 0
+    """What the counter of lazily freed pages says."""
 
 
 @frozen
@@ -87,6 +110,10 @@ class Outcome:
     """What each node holds at the end, ascending: what /proc/vmallocinfo would show, and the pools."""
     vmap: Vmap | None
     """What vmalloc did beside its nodes; None where the workload used busy trees only."""
+    faults: dict[str, int] = field(factory=dict)
+    """What went wrong, by kind; empty without `[faults]`."""
+    cluster: dict[str, Any] = field(factory=dict)
+    """What only processes have: commits, connections that broke."""
 
     @property
     def ok(self) -> bool:
@@ -109,7 +136,7 @@ def simulate(
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
     workload = plan(scenario, beside)
-    system = _System(scenario, workload, timeline)
+    system = System(scenario, workload, engine, timeline)
     recorder = system.recorder
 
     def pause() -> None:
@@ -120,10 +147,11 @@ def simulate(
         progress(recorder.operations, workload.operations)
 
     observer = recorder.observer()
+    faults = system.faults
     world: VirtualWorld | LiveWorld = (
-        VirtualWorld(_costs(scenario), scenario.machine.cpus, observer, pause)
+        VirtualWorld(_costs(scenario), scenario.machine.cpus, observer, pause, faults)
         if engine == "virtual"
-        else LiveWorld(observer, pause)
+        else LiveWorld(observer, pause, faults)
     )
     wall_s, virtual_ns = 0.0, 0
 
@@ -139,7 +167,8 @@ def simulate(
         recorder.finish(virtual_ns)
         if timeline is not None:
             timeline.finish(system.gauges(), virtual_ns)
-        verdicts = system.judge()
+        remains = system.remains()
+        verdicts = system.judge(remains)
         cpu_s = time.process_time() - cpu_s
     progress(recorder.operations, workload.operations)
     return Outcome(
@@ -155,15 +184,16 @@ def simulate(
         verdicts=verdicts,
         facts=workload.facts,
         report=workload.report(),
-        areas=system.areas(),
+        areas=remains.nodes,
         vmap=system.vmap,
+        faults={} if faults is None else dict(sorted(faults.counts.items())),
     )
 
 
-class _System:
+class System:
     """The actors of one run and what they own."""
 
-    def __init__(self, scenario: Scenario, workload: Plan, timeline: Timeline | None) -> None:
+    def __init__(self, scenario: Scenario, workload: Plan, engine: str, timeline: Timeline | None = None) -> None:
         self.scenario = scenario
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
@@ -188,64 +218,66 @@ class _System:
         for machine in self.machines.values():
             self.recorder.lock(machine.lock)
         self.recorder.history.preload(workload.preload)
-        for area in workload.preload:
+        for area in workload.preload if engine != "cluster" else ():
             self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
+        self.served: dict[str, Machine] = {**self.machines}
+        """All machines, by where they are served."""
+        if workload.uses_free_space:
+            self.served[FREE_SPACE] = self.free_space
+        if workload.window is not None:
+            self.served[LAZY_PAGES] = self.lazy_pages
+        self.faults = FaultPlan(scenario.faults, scenario.seed, [*self.served]) if scenario.faults.any else None
+        self._engine = engine
+        self._patience = patience_of(scenario.faults, engine)
 
     async def run(self, world: World, conduct: Callable[[], Awaitable[None]]) -> None:
         """Run all actors in `world` until the scripts are over; `conduct` lets its time pass."""
-        servers = [Server(address, machine) for address, machine in self.machines.items()]
-        if self.workload.uses_free_space:
-            servers.append(Server(FREE_SPACE, self.free_space))
-        kworkers: list[Driver] = []
-        if self.workload.window is not None:
-            servers.append(Server(LAZY_PAGES, self.lazy_pages))
-            self.vmap = self._vmap(world)
-            kworkers = [Driver(cpu, self.vmap.workqueue.work) for cpu in self._cpus for _ in range(WORKERS)]
-        await run_system(world, servers, [*self._drivers(self.workload.scripts(world)), *kworkers], conduct)
+        servers = [self._server(address, machine) for address, machine in self.served.items()]
+        await run_system(world, servers, self.drivers(world), conduct)
 
-    def judge(self) -> dict[str, Verdict]:
+    def judge(self, remains: Remains) -> dict[str, Verdict]:
         """Run the checks on what the run has left."""
         history = self.recorder.history
         history.finish()
         return run_all(
             Evidence(
                 layout=self.layout,
-                nodes={
-                    node_id: list(machine.areas(node_id))
-                    for machine in self.machines.values()
-                    for node_id in machine.node_ids
-                },
-                free=list(self.free_space.space) if self.workload.uses_free_space else None,
-                freed={
-                    node_id: list(machine.freed(node_id))
-                    for machine in self.machines.values()
-                    for node_id in machine.node_ids
-                },
-                lazy=self._lazy_pages_evidence(),
+                nodes={node.node_id: node.busy for node in remains.nodes},
+                free=remains.free,
+                freed={node.node_id: node.freed for node in remains.nodes},
+                lazy=self._lazy_pages_evidence(remains),
                 space=SPACE,
                 history=history,
             )
         )
 
-    def _lazy_pages_evidence(self) -> LazyPagesEvidence | None:
+    def _lazy_pages_evidence(self, remains: Remains) -> LazyPagesEvidence | None:
         if self.vmap is None:
             return None
         return LazyPagesEvidence(
-            counted=self.lazy_pages.pages,
-            bytes_lazy=sum(area.size for node in self.areas() for area in node.lazy),
+            counted=remains.lazy_pages,
+            bytes_lazy=sum(area.size for node in remains.nodes for area in node.lazy),
             page_size=self.scenario.space.page_size,
             most=self.vmap.lazy_max_pages,
             undrained=self.vmap.undrained_excess,
         )
 
-    def areas(self) -> list[NodeAreas]:
-        """Give what each node holds, ascending."""
+    def remains(self) -> Remains:
+        """Give what this system's own machines hold."""
+        return Remains(
+            nodes=self._areas(),
+            free=list(self.free_space.space) if self.workload.uses_free_space else None,
+            lazy_pages=self.lazy_pages.pages,
+        )
+
+    def _areas(self) -> list[NodeAreas]:
         return [
             NodeAreas(
                 node_id,
                 list(machine.areas(node_id)),
                 list(machine.freed(node_id).lazy),
                 list(machine.freed(node_id).pools),
+                [*machine.freed(node_id).purge_list, *machine.freed(node_id).reclaimed],
             )
             for machine in self.machines.values()
             for node_id in machine.node_ids
@@ -285,7 +317,7 @@ class _System:
     def _cpus(self) -> range:
         return range(self.scenario.machine.cpus)
 
-    def _vmap(self, world: World) -> Vmap:
+    def _vmap(self, world: Driving) -> Vmap:
         """Make what vmalloc's flows share in `world`."""
         assert self.workload.window is not None, "the workload does without vmalloc"
         page_size = self.scenario.space.page_size
@@ -305,13 +337,22 @@ class _System:
     def _address(self, node_id: int) -> str:
         return "nodes" if strategies.needs_one_lock(self.strategy) else f"node/{node_id}"
 
-    def _drivers(self, scripts: Mapping[int, ClientScript]) -> Sequence[Driver]:
-        return [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
+    def drivers(self, world: Driving) -> Sequence[Driver]:
+        """Make the clients for `world`, and the kworkers beside them."""
+        if self.workload.window is not None:
+            self.vmap = self._vmap(world)
+        scripts = self.workload.scripts(world)
+        drivers = [Driver(cpu, self._script(scripts[cpu], self.inserters[cpu])) for cpu in self.workload.cpus]
+        if self.vmap is not None:
+            kworker = self._patiently(self.vmap.workqueue.work)
+            drivers += [Driver(cpu, kworker) for cpu in self._cpus for _ in range(WORKERS)]
+        return drivers
 
     def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
         vmap = self.vmap
         if vmap is None:
-            return lambda port: script(Client(port, self.router, inserter))
+            forgiving = self.faults is not None or self._engine == "cluster"
+            return self._patiently(lambda port: script(Client(port, self.router, inserter, forgiving=forgiving)))
 
         async def use_vmalloc(port: Port) -> None:
             try:
@@ -319,7 +360,17 @@ class _System:
             finally:
                 vmap.workqueue.client_is_over()
 
-        return use_vmalloc
+        return self._patiently(use_vmalloc)
+
+    def _patiently(self, script: Script) -> Script:
+        """Make a script patient where messages can get lost; the cluster's world does that itself, to all."""
+        return script if self.faults is None or self._engine == "cluster" else patient(script, self._patience)
+
+    def _server(self, address: str, machine: Machine) -> Server:
+        """Put a machine behind sessions where messages can arrive twice."""
+        if self.faults is None:
+            return Server(address, machine)
+        return Server(address, SessionMachine(machine, address, once=self.scenario.faults.once))
 
 
 def _costs(scenario: Scenario) -> CostModel:

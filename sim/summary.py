@@ -51,7 +51,28 @@ def show_run(console: Console, title: str, results: Results, where: str) -> None
         console.print(Text(f"Batches: {batches['strategy']}, {areas} in {sessions}"))
     if "test_vmalloc" in results:
         _show_lines(console, results["test_vmalloc"]["summary"])
+    _show_troubles(console, results)
     _ending(console, {"": results}, where)
+
+
+def _show_troubles(console: Console, results: Results) -> None:
+    """Print what went wrong and what failed for it, and what only processes have, where there was any."""
+    if "faults" in results:
+        kinds = (f"{count:,} {kind.replace('_', ' ')}" for kind, count in results["faults"].items())
+        console.print(Text(f"Faults: {', '.join(kinds)}"))
+    for name, failed in results.get("failures", {}).items():
+        console.print(Text(f"Failed: {count_of(failed['count'], name)}; first: {failed['first']}", style="yellow"))
+    if "processes" in results.get("cluster", {}):
+        cluster = results["cluster"]
+        text = f"Processes: {cluster['processes']}, started {cluster['lives']} times"
+        requests = f"{results['events'] / max(results['wall_s'], 1e-9):,.0f} requests/s"
+        commits = cluster.get("group_commit")
+        size = (
+            f", group commits of {commits['requests_per_commit']} at {commits['commits_per_s']}/s"
+            if commits
+            else ""
+        )
+        console.print(Text(f"{text}; {requests}{size}"))
 
 
 def show_variants(

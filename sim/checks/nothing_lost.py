@@ -1,4 +1,7 @@
-"""Nothing is lost: what was acknowledged is there, and every byte of the space has one owner."""
+"""Nothing is lost: what was acknowledged is there, and every byte of the space has one owner.
+
+What a failed operation was to insert or take out may be there or not.
+"""
 
 from itertools import chain
 
@@ -9,8 +12,9 @@ def nothing_lost(evidence: Evidence) -> Verdict:
     """Compare the trees with what clients were told, and busy, freed and free ranges with the whole space."""
     busy = {area.va_start: area for areas in evidence.nodes.values() for area in areas}
     known = {area.va_start: area for area in evidence.history.areas()}
+    possible = {area.va_start: area for area in evidence.history.possible_areas()}
     exceptions = [f"{known[start]} was inserted and is gone" for start in sorted(known.keys() - busy.keys())]
-    exceptions += [f"{busy[start]} is in a tree, inserted by nobody" for start in sorted(busy.keys() - known)]
+    exceptions += [f"{busy[start]} is in a tree, inserted by nobody" for start in sorted(busy.keys() - possible)]
     exceptions += [
         f"{known[start]} was inserted, and {busy[start]} is there"
         for start in sorted(busy.keys() & known)

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from sim.report.portrait import Portrait
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario, Workload
-    from sim.simulation import Outcome
+    from sim.simulation import Outcome, Progress
     from sim.timeline.recording import Timeline
+
+    Runner = Callable[[Scenario, Path, Path, Progress, Timeline | None], Outcome]
+    """Runs a scenario: told where its files are, where its results will be, whom to tell how far it is, and, if it
+    is asked for, the timeline to fill."""
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
 """What `run` runs when it is given nothing."""
@@ -76,22 +80,45 @@ def command(
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
-    from sim.scenario import load_scenarios
-
     path = scenario or QUICKSTART
-    file = load_scenarios(path, settings, seed)
-    session.out = out or default_out(path)
     words = ["./dev", "run", str(path), *(word for setting in settings for word in ("--set", setting))]
-    words += ["--seed", str(file.base.seed), "--engine", engine]
     wanted = timeline or timeline_holds is not None or timeline_window is not None
+
+    def run(
+        chosen: "Scenario", beside: Path, _folder: Path, progress: "Progress", timeline: "Timeline | None"
+    ) -> "Outcome":
+        from sim.simulation import simulate
+
+        return simulate(chosen, beside, engine=engine, progress=progress, timeline=timeline)
+
     order = Order(
         engine=engine,
-        command=shlex.join(words),
+        words=words,
+        run=run,
         timeline=_timeline(timeline_holds, timeline_window) if wanted else None,
         state=_state_file(vmallocinfo, vmallocinfo_order),
         as_json=as_json,
     )
-    return _run_all(file, session, order, session.console(quiet=quiet or as_json), quiet=quiet)
+    return run_file(session, path, settings, seed, out, order, quiet=quiet)
+
+
+def run_file(
+    session: Session,
+    path: Path,
+    settings: "Sequence[str]",
+    seed: int | None,
+    out: Path | None,
+    order: "Order",
+    *,
+    quiet: bool,
+) -> int:
+    """Have a scenario and its variants run, leave their results, and show them; gives the exit code."""
+    from sim.scenario import load_scenarios
+
+    file = load_scenarios(path, settings, seed)
+    session.out = out or default_out(path)
+    console = session.console(quiet=quiet or order.as_json)
+    return _run_all(file, session, order, console, quiet=quiet)
 
 
 @frozen
@@ -130,10 +157,17 @@ class Order:
     """What a run is asked for besides its scenario."""
 
     engine: str
-    command: str
-    timeline: "Callable[[], Timeline] | None"
-    state: StateFile
-    as_json: bool
+    words: list[str]
+    """The command without its seed."""
+    run: "Runner"
+    timeline: "Callable[[], Timeline] | None" = None
+    state: StateFile = StateFile(None, "node")
+    as_json: bool = False
+
+    def command(self, seed: int) -> str:
+        """Give the command that runs it again."""
+        with_engine = [] if self.engine == "cluster" else ["--engine", self.engine]
+        return shlex.join([*self.words, "--seed", str(seed), *with_engine])
 
 
 def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
@@ -170,7 +204,9 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
         title = printable(_title(file.path.name, [scenario for _name, scenario in named], order.engine))
         results = {name: run.results for name, run in runs.items()}
         portraits = {name: run.portrait for name, run in runs.items()}
-        write_files(session.out, {"report.html": run_report(Made(title, order.command), results, portraits)})
+        write_files(
+            session.out, {"report.html": run_report(Made(title, order.command(file.base.seed)), results, portraits)}
+        )
     if order.as_json and not quiet:
         click.echo(to_json(results if file.variants else results[""]), nl=False)
     where = printable(f"results and report in {session.out}/")
@@ -206,10 +242,9 @@ def _run_one(
     from sim.log import log_of
     from sim.report.portrait import portrait_of
     from sim.results import results_of, to_json, write_whole
-    from sim.simulation import simulate
 
     timeline = None if order.timeline is None else order.timeline()
-    outcome = simulate(scenario, beside, engine=order.engine, progress=progress, timeline=timeline)
+    outcome = order.run(scenario, beside, folder, progress, timeline)
     results = results_of(outcome)
     files: dict[Path, str | bytes] = {
         folder / "log.jsonl": log_of(outcome),

@@ -2,28 +2,32 @@
 
 What happens is appended to a list, the cheapest thing Python can do; between slices the list is folded into
 latencies, the digest and the history that the checks judge, and emptied. Memory does not grow with the
-number of operations.
+number of operations. Operations that failed are counted, and told to the history, but have no latency.
 
 The digest covers every completed operation in order (name, cpu, begin, end, probes, address and the
-end of the area it answered) and the final statistics of every lock. It does not depend on how the
-list was cut into chunks, and holds no wall time in virtual time.
+end of the area it answered) and the final statistics of every lock, and the failures if there are any. It does not
+depend on how the list was cut into chunks, and holds no wall time in virtual time.
 """
 
 import hashlib
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from operator import sub
 
 from attrs import astuple
 
 from actors.lock import FifoLock
-from actors.world import Answer, Completed, Observer
+from actors.world import Answer, Completed, Failure, Observer
 from protocol.area import VmapArea
 from sim.history import History
 from sim.metrics.latency import Latencies, LatencyTable
 from sim.metrics.load import Load
 from sim.timeline.recording import Timeline
+
+FAILURES = 100
+"""Failures of each operation that are kept in full."""
 
 CHUNK = 1024
 """Operations that are kept before they are folded."""
@@ -43,7 +47,12 @@ class Recorder:
         self._locks: dict[str, FifoLock] = {}
         self.operations = 0
         """Operations folded so far."""
+        self.failures: dict[str, list[Failure]] = {}
+        """The failed operations by name, the first `FAILURES` of each; `failed` counts all."""
+        self.failed: Counter[str] = Counter()
         self._completed: list[Completed] = []
+        self._failing: list[Failure] = []
+        self._failure_hash = hashlib.sha256()
         self._hashes = [hashlib.sha256() for _ in range(8)]
 
     @property
@@ -53,7 +62,12 @@ class Recorder:
 
     def observer(self) -> Observer:
         """Give what a world needs in order to report here."""
-        return Observer(completed=self._completed.append, left=self.history.left, lock=self.lock)
+        return Observer(
+            completed=self._completed.append,
+            left=self.history.left,
+            lock=self.lock,
+            failed=self._failing.append,
+        )
 
     def fold_if_due(self) -> None:
         """Fold what has been collected, if it is a chunk."""
@@ -62,6 +76,8 @@ class Recorder:
 
     def fold(self) -> None:
         """Fold all that has been collected."""
+        if self._failing:
+            self._fold_failures()
         completed = self._completed
         if completed:
             names, cpus, begins, ends, probes, queues, services, addrs, answers = zip(*completed, strict=True)
@@ -88,6 +104,8 @@ class Recorder:
         whole = hashlib.sha256("\n".join(locks).encode())
         for column_hash in self._hashes:
             whole.update(column_hash.digest())
+        if self.failed:
+            whole.update(self._failure_hash.digest())
         return f"sha256:{whole.hexdigest()}"
 
     def lock(self, name: str) -> FifoLock:
@@ -95,6 +113,17 @@ class Recorder:
         if name not in self._locks:
             self._locks[name] = FifoLock(name) if self.timeline is None else self.timeline.lock(name)
         return self._locks[name]
+
+    def _fold_failures(self) -> None:
+        """Take failures first: later answers may be true because of what they may have done."""
+        for failure in self._failing:
+            self.history.fail(failure)
+            self.failed[failure.operation] += 1
+            kept = self.failures.setdefault(failure.operation, [])
+            if len(kept) < FAILURES:
+                kept.append(failure)
+            self._failure_hash.update(f"{astuple(failure)!r}\n".encode())
+        self._failing.clear()
 
     def _hash(self, names: Sequence[str], numbers: Sequence[Sequence[int]], answers: Sequence[Answer]) -> None:
         """Hash each column on its own: so it does not matter how the log is cut."""

@@ -11,19 +11,23 @@ from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
 from attrs import asdict, evolve, fields, frozen, has
+from cattrs.cols import list_structure_factory
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 from cattrs.gen import make_dict_structure_fn
 
 from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
-from sim.scenario.model import Impossible, KernelChoices, Scenario
+from sim.scenario.faults import fits, patterns
+from sim.scenario.model import KernelChoices, Scenario
 from sim.scenario.settings import Table, leaves, put, read_settings, shown
+from sim.scenario.values import Impossible
 
 T = TypeVar("T")
+
 
 RESULT_FILES = ("log.jsonl", "results.json", "report.html", "timeline.perfetto-trace")
 """What a run writes into its folder; no variant can have such a name."""
@@ -74,9 +78,20 @@ def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozens
     Raises `BadInput` with a text that names the key, after `where`, or after `--set` for `set_keys`.
     """
     scenario = _with_its_kernel(structure_as(Scenario, table, where, set_keys), table)
+    _refuse_unknown_actors(scenario, where)
     if scenario.workload.kind == "trace" and not scenario.workload.file:
         raise BadInput(f"{where}: workload.file", "nothing", "a trace's file name, for workload.kind trace")
     return scenario
+
+
+def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:
+    """Refuse patterns in `[faults]` that no actor of this scenario can fit."""
+    nodes, cpus = scenario.space.nodes, scenario.machine.cpus
+    actors = [f"node/{node_id}" for node_id in range(nodes)] + [f"cpu/{cpu}" for cpu in range(cpus)]
+    for key, pattern in patterns(scenario.faults):
+        if not any(fits(pattern, actor) for actor in (*actors, "nodes", "free")):
+            known = f"actors of the scenario: node/0-{nodes - 1}, cpu/0-{cpus - 1}, nodes, free"
+            raise BadInput(f"{where}: faults.{key}", shown(pattern), known)
 
 
 def structure_as(kind: type[T], table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset()) -> T:
@@ -111,7 +126,7 @@ def unstructure(scenario: Scenario) -> Table:
 
 
 def read_toml(path: Path) -> Table:
-    """Read a file of the user's. Raises `BadInput`."""
+    """Read a TOML file. Raises `BadInput`."""
     try:
         if not S_ISREG(path.stat().st_mode):
             raise BadInput(str(path), "no regular file", "a readable TOML file")
@@ -222,6 +237,21 @@ def _make_converter() -> cattrs.Converter:
 
     lists(list[int], "a list of integers")
     lists(list[str], "a list of strings")
+
+    def is_list_of_tables(kind: Any) -> bool:
+        return get_origin(kind) is list and has(get_args(kind)[0])
+
+    def tables(kind: Any) -> Any:
+        structure_tables = list_structure_factory(kind, converter)
+
+        def hook(value: object, kind: object) -> object:
+            if not isinstance(value, list):
+                raise _IllTyped(value, "a list of tables")
+            return structure_tables(value, kind)
+
+        return hook
+
+    converter.register_structure_hook_factory(is_list_of_tables, tables)
     return converter
 
 

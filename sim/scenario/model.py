@@ -4,10 +4,9 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 (`docs/reference/scenario.md`) is generated from this file.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from attrs import Attribute, evolve, field, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 import protocol.policies
 import protocol.strategies
@@ -16,48 +15,18 @@ from protocol.kernel import CHOICES, KERNELS, Kernel
 from protocol.pools import MAX_VA_SIZE_PAGES
 from sim.costs import MODELS
 from sim.queueing import DISTRIBUTIONS
+from sim.scenario.faults import Faults
+from sim.scenario.values import SHARE as _SHARE
+from sim.scenario.values import Allowed, Impossible
+from sim.scenario.values import allowed as _allowed
+from sim.scenario.values import between as _between
+from sim.scenario.values import one_of as _one_of
 
 TOPOLOGIES = ("flat",)
 
 DEFAULT_KERNEL = "6.16"
 
 
-class Impossible(ValueError):
-    """A value of the right type that cannot be; `key` is its name within its table."""
-
-    def __init__(self, key: str, found: object, allowed: str) -> None:
-        super().__init__(key)
-        self.key = key
-        self.found = found
-        self.allowed = allowed
-
-
-@frozen
-class Allowed:
-    """A validator that knows in words what it allows."""
-
-    test: Callable[[Any], bool]
-    words: Callable[[], str]
-
-    def __call__(self, _instance: object, attribute: "Attribute[Any]", value: object) -> None:
-        """Raise `Impossible` unless `value` is allowed."""
-        if not self.test(value):
-            raise Impossible(attribute.name, value, self.words())
-
-
-def _allowed(test: Callable[[Any], bool], words: str) -> Allowed:
-    return Allowed(test, lambda: words)
-
-
-def _one_of(names: Callable[[], list[str]]) -> Allowed:
-    return Allowed(lambda value: value in names(), lambda: ", ".join(names()))
-
-
-def _between(low: int, high: int) -> Allowed:
-    return _allowed(lambda value: low <= value <= high, f"an integer from {low} to {high}")
-
-
-_SHARE = _allowed(lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1")
 _PAGE_SIZE = _allowed(
     lambda value: 4096 <= value <= 65536 and value & (value - 1) == 0, "4096, 8192, 16384, 32768 or 65536"
 )
@@ -363,6 +332,7 @@ class Scenario:
     batch: Batch = field(factory=Batch)
     workload: Workload = field(factory=Workload)
     warmup: Warmup = field(factory=Warmup)
+    faults: Faults = field(factory=Faults)
 
     @property
     def chosen_kernel(self) -> Kernel:

@@ -17,8 +17,8 @@ from protocol import registry
 from sim import checks
 from sim.errors import BadInput
 from sim.scenario.file import read_toml, structure_as
-from sim.scenario.model import Allowed, Impossible
 from sim.scenario.settings import Table, leaves, read_settings, shown
+from sim.scenario.values import Allowed, Impossible
 from sim.study.metrics import METRIC_SHAPES, is_metric
 
 Value: TypeAlias = bool | int | float | str

@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from actors.errors import ActorGone, NotACommand
-from actors.world import Address, Call, Completed, Port, Script
+from actors.world import Address, Attempts, Call, Completed, Failure, Port, Script
 from protocol.messages import Reply
 from sim.virtual.agenda import Agenda, Attention, Entry, Parked, Thrown
+from sim.virtual.lossy import Network
 from sim.virtual.station import Station
 
 
 class VirtualPort(Port):
     """A client's port in virtual time, and the script behind it: stepped when what it awaits is there."""
 
-    __slots__ = ("_agenda", "_coroutine", "_next_sequence", "_send", "_stations", "gone", "parked")
+    __slots__ = ("_agenda", "_coroutine", "_network", "_next_sequence", "_send", "_stations", "gone", "parked")
 
     def __init__(
         self,
@@ -22,8 +23,11 @@ class VirtualPort(Port):
         cpu: int,
         completed: Callable[[Completed], None],
         script: Script,
+        failed: Callable[[Failure], None],
+        network: Network | None,
     ) -> None:
-        super().__init__(cpu, completed)
+        super().__init__(cpu, completed, failed)
+        self._network = network
         self._agenda = agenda
         self._next_sequence = agenda.next_sequence
         self._stations = stations
@@ -84,6 +88,10 @@ class VirtualPort(Port):
             return None
         if isinstance(command, list):
             self._call_all(now_ns, command)
+            return None
+        if isinstance(command, Attempts):
+            assert self._network is not None, "an attempt in a world without faults"
+            self._network.attempt(now_ns, self, command)
             return None
         return (now_ns, self._next_sequence(), Thrown(self), None, NotACommand(command))
 

@@ -8,6 +8,7 @@ from actors.lock import FifoLock, Grants, LockHeld, NoLock, as_taken
 from actors.world import Address
 from protocol.machine import Machine
 from protocol.messages import Busy, Reply, Request
+from protocol.sessions import Numbered
 from protocol.work import Work
 from sim.costs import CostModel
 from sim.virtual.agenda import Agenda, Attention, Caller, Entry, Parked, Thrown
@@ -49,6 +50,7 @@ class Station:
         "_handle",
         "_known_prices",
         "_link_ns",
+        "_locks",
         "_next_sequence",
         "_prices",
         "address",
@@ -81,6 +83,7 @@ class Station:
         self.post: Callable[[int, Caller, Request], Entry] = self.step if in_order else self._send
         """Sends a request at a time; gives the entry that this causes: its arrival, or at once its reply."""
         self._handle = machine.handle
+        self._locks: dict[str, Grants] = {}
         self.address = address
         self.gone = False
         self.parked = Parked()
@@ -108,7 +111,27 @@ class Station:
         caller.service_ns += service_ns
         return (end_ns + self._link_ns[cpu], self._next_sequence(), caller, None, reply)
 
-    def _fail(self, now_ns: int, caller: Caller, request: Request, error: Exception) -> NoReturn:
+    def serve(self, now_ns: int, caller: Caller, numbered: Numbered, factor: int) -> tuple[Reply, int, int]:
+        """Serve a request that arrives now, `factor` times as slowly: the reply, the service's end, its length."""
+        try:
+            reply, work = self._handle(numbered)
+        except Exception as error:
+            self._fail(now_ns, caller, numbered, error)
+        lock, service_ns = self._known_prices.get(work) or self._prices.of(work)
+        self._locks[work.lock] = lock
+        service_ns *= factor
+        try:
+            return reply, lock.grant(caller.cpu, now_ns, service_ns), service_ns
+        except LockHeld:
+            return BUSY, now_ns, 0
+
+    def crash(self, now_ns: int) -> None:
+        """End the station, and let go of its locks: nobody waits behind what was under way."""
+        self.gone = True
+        for lock in self._locks.values():
+            lock.let_go(now_ns)
+
+    def _fail(self, now_ns: int, caller: Caller, request: Request | Numbered, error: Exception) -> NoReturn:
         self.gone = True
         self._agenda.push(now_ns, Thrown(caller), ActorGone(self.address))
         self.parked.wake(ActorFailed(self.address, request, error))

@@ -22,17 +22,21 @@ served).
 raised there; a task that is cancelled or fails withdraws: entries that were meant for it are skipped,
 requests to it are answered with `ActorGone`. The conductor waits until the task has left before it goes
 on, and gives trio a checkpoint every `SLICE` events, for Ctrl-C, deadlines and progress.
+
+**Faults** are events like any others (`sim.virtual.lossy`); scripts then make attempts, and ask again.
 """
 
 from collections.abc import Callable
 
 import trio
 
+from actors.faults import Faults
 from actors.world import Address, Observer, Script
 from protocol.errors import VmapsimError
 from protocol.machine import Machine
 from sim.costs import CostModel
-from sim.virtual.agenda import Agenda
+from sim.virtual.agenda import Agenda, Parked
+from sim.virtual.lossy import Crashing, Network, Waking
 from sim.virtual.port import VirtualPort, VirtualSignal
 from sim.virtual.station import Prices, Station
 
@@ -47,8 +51,15 @@ class Deadlock(VmapsimError):
 class VirtualWorld:
     """A `World` in virtual time. All of it happens in the task that calls `conduct`."""
 
-    def __init__(self, costs: CostModel, cpus: int, observer: Observer, pause: Callable[[], None]) -> None:
-        """Make an empty world; `pause` is called between slices."""
+    def __init__(
+        self,
+        costs: CostModel,
+        cpus: int,
+        observer: Observer,
+        pause: Callable[[], None],
+        faults: Faults | None = None,
+    ) -> None:
+        """Make an empty world; `pause` is called between slices. With `faults`, scripts make attempts."""
         self._costs = costs
         self._cpus = cpus
         self._observer = observer
@@ -57,6 +68,11 @@ class VirtualWorld:
         self._prices = Prices(costs, observer.lock)
         self._stations: dict[Address, Station] = {}
         self._ports: list[VirtualPort] = []
+        self._network: Network | None = None
+        self._crashing: Crashing | None = None
+        if faults is not None:
+            self._network = Network(self._agenda, self._stations, faults, costs.link_ns)
+            self._crashing = Crashing(self._network, faults.crashes())
 
     @property
     def now_ns(self) -> int:
@@ -98,7 +114,15 @@ class VirtualWorld:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """See `World.drive`."""
-        port = VirtualPort(self._agenda, self._stations, cpu, self._observer.completed, script)
+        port = VirtualPort(
+            self._agenda,
+            self._stations,
+            cpu,
+            self._observer.completed,
+            script,
+            self._observer.failed,
+            self._network,
+        )
         self._ports.append(port)
         self._agenda.push(self._agenda.now_ns, port)
         task_status.started()
@@ -113,8 +137,19 @@ class VirtualWorld:
         """See `World.signal`."""
         return VirtualSignal(self._agenda)
 
+    async def pass_time(self, ns: int) -> None:
+        """See `World.pass_time`."""
+        waking = Waking(Parked())
+        self._agenda.push(self._agenda.now_ns + ns, waking)
+        try:
+            await waking.parked.wait()
+        finally:
+            waking.gone = True
+
     async def conduct(self) -> None:
         """See `World.conduct`. Raises `Deadlock` when scripts wait for what can never come."""
+        if self._crashing is not None:
+            self._crashing.schedule()
         while self._ports:
             parked = self._agenda.run(SLICE)
             self._pause()

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from attrs import field, frozen
 
 from actors.vmap import Window
-from actors.world import World
+from actors.world import Driving
 from protocol import registry
 from protocol.area import VmapArea
 from sim.scenario.model import Scenario
@@ -36,7 +36,7 @@ class Plan:
     """About how many operations the scripts will complete, for progress."""
     uses_free_space: bool
     """Whether ranges come from the free space and go back there."""
-    scripts: Callable[[World], Mapping[int, ClientScript]]
+    scripts: Callable[[Driving], Mapping[int, ClientScript]]
     """Makes the script of each CPU, in the world it will run in."""
     window: Window | None = None
     """Where vmalloc's areas go, for scripts that want a `VmallocClient`, and kworkers beside them."""

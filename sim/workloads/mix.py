@@ -5,7 +5,7 @@ the other, so that its answers do not depend on what others do. Nothing comes fr
 workload is about the busy trees.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,7 +14,8 @@ from typing import TypeAlias
 from attrs import define, field
 
 from actors.client import Client
-from actors.world import World
+from actors.errors import NoAnswer, NotServed, RequestRefused
+from actors.world import Driving
 from protocol.area import VMALLOC_END, VMALLOC_START, VmapArea
 from sim.chance import stream
 from sim.errors import BadInput
@@ -56,7 +57,7 @@ def plan_own_areas(scenario: Scenario, script: Callable[[int, "Operations"], Cli
         for cpu, own in enumerate(holdings)
     ]
 
-    def scripts(_world: World) -> Mapping[int, ClientScript]:
+    def scripts(_world: Driving) -> Mapping[int, ClientScript]:
         return {cpu: script(cpu, operations[cpu]) for cpu in range(cpus)}
 
     return Plan(
@@ -167,16 +168,21 @@ async def _run(client: Client, *, think_ns: int, operations: "Operations") -> No
             await carry_out(client, operation)
 
 
-def carry_out(client: Client, operation: "Operation") -> Awaitable[object]:
-    """Give what to await for an operation that has been drawn."""
+async def carry_out(client: Client, operation: "Operation") -> None:
+    """Carry out an operation that has been drawn; gives up on one that nobody answers or serves."""
     name, addr, areas = operation
-    if name == "insert":
-        return client.insert(areas[0])
-    if name == "unlink":
-        return client.unlink(addr)
-    if name == "insert_batch":
-        return client.insert_batch(areas)
-    return client.find(addr, name)
+    begin_ns = client.port.now_ns
+    try:
+        if name == "insert":
+            await client.insert(areas[0])
+        elif name == "unlink":
+            await client.unlink(addr)
+        elif name == "insert_batch":
+            await client.insert_batch(areas)
+        else:
+            await client.find(addr, name)
+    except (NoAnswer, NotServed, RequestRefused) as error:
+        client.give_up(name, begin_ns, areas[0].va_start if areas else addr, areas, error)
 
 
 Operation: TypeAlias = tuple[str, int, tuple[VmapArea, ...]]

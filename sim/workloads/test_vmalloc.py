@@ -21,7 +21,7 @@ from attrs import define, evolve, field
 
 from actors.vmalloc_client import VmallocClient
 from actors.vmap import Window
-from actors.world import Port, Signal, World
+from actors.world import Driving, Port, Signal
 from protocol.area import PAGE_SIZE, VmapArea
 from protocol.kernel import lazy_max_pages
 from sim.chance import stream
@@ -61,7 +61,7 @@ def test_vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the
     for worker in workers:
         by_cpu.setdefault(worker.number % cpus, []).append(worker)
 
-    def scripts(world: World) -> Mapping[int, ClientScript]:
+    def scripts(world: Driving) -> Mapping[int, ClientScript]:
         barrier = Barrier(len(by_cpu), world.signal())
         return {cpu: partial(_run, workers=by_cpu[cpu], barrier=barrier, parameters=parameters) for cpu in by_cpu}
 

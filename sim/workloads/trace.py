@@ -19,7 +19,7 @@ from random import Random
 from attrs import define, field
 
 from actors.client import Client
-from actors.world import Signal, World
+from actors.world import Driving, Signal
 from protocol.area import PAGE_SIZE, VmapArea, ZoneLayout
 from protocol.busy_tree import BusyTree
 from sim.chance import stream
@@ -50,7 +50,7 @@ def trace(scenario: Scenario, beside: Path) -> Plan:
             "machine.cpus", str(scenario.machine.cpus), f"at least {max(by_cpu) + 1}, the CPUs of {path}"
         )
 
-    def scripts(world: World) -> Mapping[int, ClientScript]:
+    def scripts(world: Driving) -> Mapping[int, ClientScript]:
         signals = {step: world.signal() for step in steps if step.awaited}
         return {
             cpu: partial(_run, steps=by_cpu[cpu], signals=signals, use=scenario.workload.trace) for cpu in by_cpu

@@ -19,7 +19,7 @@ from attrs import define, field
 
 from actors.vmalloc_client import VmallocClient
 from actors.vmap import Window
-from actors.world import World
+from actors.world import Driving
 from protocol.area import VMALLOC_END, VMALLOC_START, Vm, VmapArea, VmStruct
 from protocol.vmap_block import VMAP_MAX_ALLOC
 from sim.chance import stream
@@ -67,7 +67,7 @@ def vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shap
     window = Window(VMALLOC_START, end)
     vmlist = list(_vmlist(scenario, window))
 
-    def scripts(_world: World) -> Mapping[int, ClientScript]:
+    def scripts(_world: Driving) -> Mapping[int, ClientScript]:
         return {
             cpu: partial(_run, cpu=_Cpu(scenario, cpu, vmlist[cpu::cpus]), operations=_share(scenario, cpu))
             for cpu in range(cpus)

@@ -2,7 +2,7 @@
 
 from pytest import CaptureFixture, MonkeyPatch  # noqa: PT013
 
-from tests.bench import busy_tree, peers, simpy_peer
+from tests.bench import busy_tree, cluster, peers, simpy_peer, slow_reader
 
 
 def test_the_peers_agree_in_mean_and_99th_percentile() -> None:
@@ -24,3 +24,16 @@ def test_the_measured_trees_give_the_same_answers(capsys: CaptureFixture[str]) -
     """Each tree finds what is drawn (asserted while it is measured), and has a row in the table."""
     busy_tree.main([1, 700], operations=500)
     assert len(capsys.readouterr().out.splitlines()) == 2 + 2 * len(busy_tree.TREES)
+
+
+def test_the_cluster_is_measured_beside_an_echo(capsys: CaptureFixture[str]) -> None:
+    """A small round: a line for the echo, the cluster, and the cluster with state, and a ratio."""
+    assert cluster.main(rounds=1, requests=160) > 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["round", "echo", "cluster", "with", "group", "cluster", "median"]
+
+
+def test_a_slow_reader_is_measured(capsys: CaptureFixture[str]) -> None:
+    """Two short rounds: others are answered while somebody does not read."""
+    assert slow_reader.main(rounds=2, seconds=0.3) > 0
+    assert len(capsys.readouterr().out.splitlines()) == 2

@@ -78,6 +78,9 @@ class ChronicleWorld:
         self.chronicle.append("time passes")
         self._time_passes.set()
 
+    async def pass_time(self, ns: int) -> None:
+        self.chronicle.append(f"{ns} ns pass")
+
     def signal(self) -> Signal:
         return trio.Event()
 

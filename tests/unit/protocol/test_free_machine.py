@@ -14,6 +14,7 @@ from protocol.messages import (
     FreeSpaceRequest,
     FreeStatistics,
     GetFreeStatistics,
+    ListFree,
     NotFound,
     Refused,
     Release,
@@ -137,11 +138,11 @@ def test_work_counts_the_ranges_at_the_start_of_service() -> None:
         ReleaseMany((VmapArea(VMALLOC_START + 2 * PAGE_SIZE, VMALLOC_START + 3 * PAGE_SIZE),)),
         AllocatePercpu((0, 2 * PAGE_SIZE), (PAGE_SIZE, PAGE_SIZE), PAGE_SIZE, *window),
         GetFreeStatistics(),
+        ListFree(0, 10),
     ]
     replies = [machine.handle(request) for request in requests]
-    assert [counts(work) for _, work in replies] == [
-        ("free", visited, moved) for visited, moved in [(1, 1), (2, 1), (2, 1), (3, 1), (2, 1), (2, 2), (3, 1)]
-    ]
+    visited_moved = [(1, 1), (2, 1), (2, 1), (3, 1), (2, 1), (2, 2), (3, 1), (3, 4)]
+    assert [counts(work) for _, work in replies] == [("free", visited, moved) for visited, moved in visited_moved]
     assert [type(reply) for reply, _ in replies] == [
         Allocated,
         Allocated,
@@ -150,6 +151,7 @@ def test_work_counts_the_ranges_at_the_start_of_service() -> None:
         Released,
         Areas,
         FreeStatistics,
+        Areas,
     ]
     assert {type(request) for request in requests} == set(get_args(FreeSpaceRequest))
 

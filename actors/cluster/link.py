@@ -1,0 +1,179 @@
+"""Links: the client's end of the connection to one member, made again whenever it breaks.
+
+What is under way when a connection breaks is settled without an outcome: nobody knows whether it was served, and
+whoever asked asks again. While there is no connection, who asks waits for one.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from actors.cluster.endpoint import Certificates, Endpoint, connect
+from actors.cluster.server import BROKEN, READ
+from actors.supervision import Backoff, supervise
+from actors.world import Address
+from protocol.connection import ClientConnection, Ended, Limits, Welcomed
+from protocol.envelopes import Answer, Failed, Hello
+from protocol.errors import ProtocolError, VmapsimError
+from protocol.sessions import Numbered
+
+RECONNECT = Backoff(first_ns=10_000_000, longest_ns=500_000_000)
+"""How soon a broken connection is tried again."""
+
+
+GATHER = 1
+"""Turns of the loop for which output waits for more: answers that come in meanwhile cause asks that go with it."""
+
+
+class Posted(Protocol):
+    """A request on its way over a link."""
+
+    to: Address
+    numbered: Numbered
+    timeout_ns: int
+
+    def is_wanted(self) -> bool:
+        """Tell whether anybody still waits for the reply."""
+        ...
+
+    def settle(self, answer: Answer | Failed | None) -> None:
+        """Take what became of it: the answer, word that there is none, nothing."""
+        ...
+
+
+class MemberRefused(VmapsimError):
+    """A member is not what it was taken for, or will not have us."""
+
+    def __init__(self, endpoint: Endpoint, reason: str) -> None:
+        super().__init__(f"{endpoint}: {reason}")
+
+
+class _Broken(Exception):
+    """The connection is over, and another one may work."""
+
+
+class Link:
+    """The way to one member."""
+
+    def __init__(
+        self, endpoint: Endpoint, hello: Hello, certificates: Certificates | None, limits: Limits | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.breaks = 0
+        """How often a connection was lost, or could not be made."""
+        self.last_break = ""
+        self._hello = hello
+        self._certificates = certificates
+        self._limits = limits or Limits()
+        self._connection: ClientConnection | None = None
+        self._stream: trio.abc.Stream | None = None
+        self._asked: dict[int, Posted] = {}
+        self._waiting: deque[Posted] = deque()
+        self._output = trio.Event()
+        self._output_set = False
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Keep a connection until cancelled; `ready` is called when there is the first one.
+
+        Raises `MemberRefused` when the member says that it is another one, `BadEndpoint` when the certificates
+        will not do.
+        """
+
+        async def attempt() -> None:
+            await self._run_once(ready)
+            raise _Broken("connection closed")
+
+        def failed(error: Exception, _pause_ns: int) -> None:
+            if not isinstance(error, (_Broken, *BROKEN, ProtocolError)) or isinstance(error, VmapsimError):
+                raise error
+            self.breaks += 1
+            self.last_break = str(error) or repr(error)
+
+        await supervise(attempt, RECONNECT, time.perf_counter_ns, lambda ns: trio.sleep(ns / 1e9), failed)
+
+    def post(self, posted: Posted) -> None:
+        """Send a request now, or as soon as there is a connection with room for it, if it is still wanted then."""
+        if self._connection is not None and self._connection.has_room and not self._waiting:
+            self._send(self._connection, posted)
+        else:
+            self._waiting.append(posted)
+
+    def _send(self, connection: ClientConnection, posted: Posted) -> None:
+        self._asked[connection.ask(posted.to, posted.numbered, posted.timeout_ns)] = posted
+        if not self._output_set:
+            self._output_set = True
+            self._output.set()
+
+    def _send_waiting(self, connection: ClientConnection) -> None:
+        while self._waiting and connection.has_room:
+            posted = self._waiting.popleft()
+            if posted.is_wanted():
+                self._send(connection, posted)
+
+    # -- one connection -------------------------------------------------------------------------
+
+    async def _run_once(self, ready: Callable[[], None]) -> None:
+        stream = await connect(self.endpoint, self._certificates)
+        connection = ClientConnection(self._hello, self._limits)
+        self._output = trio.Event()
+        self._output.set()  # there is a hello to send
+        self._output_set = True
+        try:
+            async with stream, trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, stream, connection)
+                nursery.start_soon(self._watch, connection, nursery.cancel_scope)
+                await self._read(stream, connection, ready)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._connection = None
+            asked, self._asked = self._asked, {}
+            for posted in asked.values():
+                posted.settle(None)
+
+    async def _read(self, stream: trio.abc.Stream, connection: ClientConnection, ready: Callable[[], None]) -> None:
+        while True:
+            try:
+                data = await stream.receive_some(READ)
+                events = connection.receive(data) if data else [Ended("connection closed")]
+            except (*BROKEN, ProtocolError):
+                return
+            for event in events:
+                if isinstance(event, Answer | Failed):
+                    posted = self._asked.pop(event.id, None)
+                    if posted is not None:
+                        posted.settle(event)
+                elif isinstance(event, Welcomed):
+                    self._connection = connection
+                    ready()
+                elif connection.welcome is None:
+                    if data:
+                        raise MemberRefused(self.endpoint, event.reason)
+                    return
+                else:
+                    return
+            self._send_waiting(connection)
+            if connection.unsent:
+                self._output.set()
+
+    async def _write(self, stream: trio.abc.Stream, connection: ClientConnection) -> None:
+        try:
+            while True:
+                await self._output.wait()
+                for _ in range(GATHER):
+                    await trio.lowlevel.checkpoint()
+                self._output = trio.Event()
+                self._output_set = False
+                while data := connection.take_output():
+                    await stream.send_all(data)
+        except BROKEN:
+            return  # the reader notices, too
+
+    async def _watch(self, connection: ClientConnection, scope: trio.CancelScope) -> None:
+        while connection.tick(time.perf_counter_ns()):
+            if connection.unsent:
+                self._output.set()
+            await trio.sleep(connection.limits.silence_ns / 2e9)
+        scope.cancel()

@@ -1,0 +1,59 @@
+"""The desk: a run's own questions to the members, before and after its clients'."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import trio
+
+from actors.cluster.link import Link
+from actors.cluster.world import ClusterWorld
+from actors.errors import RequestRefused
+from actors.lock import FifoLock
+from actors.patience import Patience
+from actors.world import Address, Observer, Port
+from protocol.area import VmapArea
+from protocol.messages import Areas, Reply, Request
+
+T = TypeVar("T")
+
+
+class Desk:
+    """Asks on the run's own behalf, without faults, patiently, one request after the other."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, links: Mapping[Address, Link], patience: Patience) -> "AsyncIterator[Desk]":
+        """Have a desk while the body runs."""
+        desk = cls(links, patience)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(desk._world.keep_time)
+            yield desk
+            nursery.cancel_scope.cancel()
+
+    def __init__(self, links: Mapping[Address, Link], patience: Patience) -> None:
+        nobody = Observer(lambda _: None, lambda _: None, FifoLock)
+        self._world = ClusterWorld(links, patience, nobody, lambda: None)
+        self._port = Port(0, lambda _: None)
+
+    async def ask(self, to: Address, request: Request, kind: type[T]) -> T:
+        """Ask for a reply of one kind. Raises `RequestRefused` for a refusal, `NoAnswer` for none."""
+        replies: list[Reply] = []
+
+        async def script(port: Port) -> None:
+            replies.append(await port.call(to, request))
+
+        await self._world.run_script(script, self._port)
+        if not isinstance(replies[0], kind):
+            raise RequestRefused(replies[0])
+        return replies[0]
+
+    async def list_areas(self, to: Address, listing: Callable[[int], Request]) -> list[VmapArea]:
+        """List areas, however many requests that takes."""
+        found: list[VmapArea] = []
+        more = True
+        while more:
+            areas = await self.ask(to, listing(found[-1].va_start + 1 if found else 0), Areas)
+            found += areas.areas
+            more = areas.more
+        return found

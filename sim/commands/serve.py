@@ -1,0 +1,75 @@
+"""`serve`: host node actors in this process."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    name="serve",
+    epilog="Logs JSON lines to stderr; stops at SIGTERM or SIGINT. The protocol: docs/reference/protocol.md. "
+    "Exit codes: 0 stopped, 2 bad input.",
+)
+@click.option("--nodes", required=True, metavar="IDS/COUNT", help="Nodes to host, of how many: 0-3/8.")
+@click.option("--listen", "where", required=True, metavar="ENDPOINT", help="unix:PATH or tcp:HOST:PORT.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder for state: acknowledged means on disk.")
+@click.option("--zone-size", type=click.IntRange(4096), default=65536, show_default=True, help="Bytes in a zone.")
+@click.option("--one-lock", is_flag=True, help="One actor for all nodes, as the strategy global needs.")
+@click.option("--free", is_flag=True, help="Host the free space, too.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="This side's certificate (PEM).")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM).")
+@click.option("--client-ca", type=click.Path(path_type=Path), help="Who signs clients' certificates (PEM).")
+@click.option("--connections", type=click.IntRange(1), default=64, show_default=True, help="Connections at once.")
+@click.option("--in-flight", type=click.IntRange(1), default=256, show_default=True, help="Requests of each.")
+@click.option("--areas", type=click.IntRange(1, 32768), default=4096, show_default=True, help="Areas in a request.")
+@click.option("--until-eof", is_flag=True, help="Stop when standard input ends.")
+def command(
+    nodes: str,
+    where: str,
+    state: Path | None,
+    zone_size: int,
+    one_lock: bool,
+    free: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    client_ca: Path | None,
+    connections: int,
+    in_flight: int,
+    areas: int,
+    until_eof: bool,
+) -> int:
+    """Host node actors and serve them at ENDPOINT."""
+    from functools import partial
+
+    import trio
+
+    from actors.cluster.endpoint import Certificates, parse_endpoint
+    from protocol.area import ZoneLayout
+    from protocol.connection import Limits
+    from sim.cluster.hosting import Hosting, new_log, parse_nodes, serve
+    from sim.errors import BadInput
+    from sim.garbage import rare_collections
+
+    node_ids, nr_nodes = parse_nodes(nodes, "--nodes")
+    if one_lock and len(node_ids) != nr_nodes:
+        raise BadInput("--one-lock", f"{len(node_ids)} of {nr_nodes} nodes", "all nodes in one process")
+    certificates = None
+    if tls_cert is not None or tls_key is not None or client_ca is not None:
+        if tls_cert is None or tls_key is None or client_ca is None:
+            raise BadInput("--tls-cert, --tls-key, --client-ca", "some of them", "all three, or none")
+        certificates = Certificates(tls_cert, tls_key, client_ca)
+    hosting = Hosting(ZoneLayout(nr_nodes, zone_size), node_ids, one_lock, free)
+    serving = partial(
+        serve,
+        hosting,
+        parse_endpoint(where, "--listen"),
+        state,
+        certificates,
+        limits=Limits(asks=in_flight, areas=areas),
+        connections=connections,
+        until_eof=until_eof,
+        log=new_log(),
+    )
+    with rare_collections():
+        trio.run(serving)
+    return 0
