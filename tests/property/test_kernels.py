@@ -15,8 +15,10 @@ from actors.vmap import Window
 from protocol.area import PAGE_SIZE, VMALLOC_START, VmapArea
 from protocol.free_machine import SPACE
 from protocol.kernel import KERNELS, lazy_max_pages
+from protocol.messages import Allocate, FreeSpaceRequest, Reply
 from protocol.vmap_block import VMAP_BBMAP_BITS
-from tests.twins.free_space import SlowFreeSpace, shape_of
+from protocol.work import Work
+from tests.twins.free_space import Shape, SlowFreeSpace, shape_of
 from tests.twins.vmap import SlowVmap
 from tests.unit.actors.vmalloc_rig import Rig
 
@@ -48,8 +50,18 @@ class KernelMachine(RuleBasedStateMachine):
             window=(VMALLOC_START, END),
             lazy_max=lazy_max_pages(1),
             free=SlowFreeSpace(*SPACE),
-            shape=lambda: shape_of(space),
+            shape=lambda: self.shapes.pop(0),
         )
+        self.shapes: list[Shape] = []
+        handle = self.rig.free_machine.handle
+
+        def note_shape(request: FreeSpaceRequest) -> tuple[Reply, Work]:
+            """Keep the tree that an aligned search meets: the one after a purge is another than before."""
+            if isinstance(request, Allocate) and request.align > PAGE_SIZE:
+                self.shapes.append(shape_of(space))
+            return handle(request)
+
+        vars(self.rig.free_machine)["handle"] = note_shape
         self.live: set[int] = set()
         self.mapped: set[int] = set()
 
@@ -58,8 +70,9 @@ class KernelMachine(RuleBasedStateMachine):
         return self.alloc(cpu, pages, align)
 
     def alloc(self, cpu: int, pages: int, align: int) -> MultipleResults[VmapArea]:
-        slow = self.slow.alloc(cpu, (pages + 1) * PAGE_SIZE, align * PAGE_SIZE, self.slow.window)
+        self.shapes.clear()
         got = self.rig.run(self.rig.client(cpu).vmalloc(pages * PAGE_SIZE, align * PAGE_SIZE))
+        slow = self.slow.alloc(cpu, (pages + 1) * PAGE_SIZE, align * PAGE_SIZE, self.slow.window)
         return self._allocated(got, slow)
 
     @rule(target=areas, cpu=cpus)
@@ -128,8 +141,9 @@ class KernelMachine(RuleBasedStateMachine):
 
     @rule(target=maps, cpu=cpus, order=st.integers(0, 6))
     def map(self, cpu: int, order: int) -> MultipleResults[tuple[int, int]]:
-        slow = self.slow.map(cpu, order, VMAP_BBMAP_BITS)
+        self.shapes.clear()
         got = self.rig.run(self.rig.client(cpu).vm_map_ram(1 << order))
+        slow = self.slow.map(cpu, order, VMAP_BBMAP_BITS)
         assert got == slow
         if got is None:
             return multiple()

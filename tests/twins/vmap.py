@@ -35,6 +35,7 @@ class SlowVmap:
     lazy_max: int
     free: SlowFreeSpace
     shape: Callable[[], Shape]
+    """Gives the tree that the next aligned search of the free space meets."""
     busy: list[VmapArea] = field(factory=list)
     lazy: dict[int, list[VmapArea]] = field(factory=dict)
     pools: dict[tuple[int, int], list[VmapArea]] = field(factory=dict)
