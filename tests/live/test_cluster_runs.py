@@ -18,12 +18,13 @@ from actors.cluster.endpoint import Endpoint
 from actors.errors import NoAnswer
 from actors.patience import Patience
 from protocol.area import VmapArea
+from protocol.kernel import KERNELS
 from protocol.messages import Find, Found, Insert, Inserted, ListAreas
 from sim.cli import main
 from sim.cluster.processes import run_cluster
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages
-from sim.scenario.model import Batch, Lookup, Machine, Mix, Space, Workload
+from sim.scenario.model import Batch, KernelChoices, Lookup, Machine, Mix, Space, Workload
 from sim.simulation import Outcome, simulate
 from tests.live.cluster import desk_at
 
@@ -94,6 +95,45 @@ def test_lost_doubled_and_late_messages_change_nothing_that_is_left(tmp_path: Pa
     assert cluster.faults["lost"] > 20
 
 
+VMALLOC = evolve(
+    MIX,
+    kernel=KernelChoices.of(KERNELS["6.16"]),
+    workload=Workload(kind="vmalloc", operations=200, preload_areas=40),
+)
+
+
+def test_vmalloc_in_processes_loses_nothing(tmp_path: Path) -> None:
+    """Pools, lazy trees and their counter are served by members, kworkers run beside the clients."""
+    outcome = in_cluster(VMALLOC, tmp_path / "out", tmp_path / "state")
+    assert broken(outcome) == {}
+    assert "lazy_bound" in outcome.verdicts
+    assert outcome.vmap is not None
+    assert outcome.vmap.purges
+    assert any(node.pooled for node in outcome.areas)
+    assert {"busy/0", "pool/0", "lazy/0", "free", "vmap_lazy_nr", "purge"} <= {
+        lock.name for lock in outcome.recorder.locks
+    }
+
+
+def test_a_choice_of_the_kernel_reaches_the_members(tmp_path: Path) -> None:
+    """Without pools none is filled, whatever the named kernel does."""
+    scenario = evolve(VMALLOC, kernel=evolve(VMALLOC.kernel, pools=False, decay="none"))
+    outcome = in_cluster(scenario, tmp_path / "out")
+    assert broken(outcome) == {}
+    assert not any(node.pooled for node in outcome.areas)
+
+
+@pytest.mark.slow
+def test_vmalloc_loses_nothing_by_kill_9(tmp_path: Path) -> None:
+    """Purges go on where they were: what a node has detached is in its journal, too."""
+    crash = Crashes(actor="node/0", at_ns=500_000_000, every_ns=3_000_000_000, down_ns=1)
+    faults = Faults(timeout_ns=500_000_000, deadline_ns=120 * 10**9, crashes=[crash])
+    scenario = evolve(VMALLOC, workload=evolve(VMALLOC.workload, operations=1500), faults=faults)
+    outcome = in_cluster(scenario, tmp_path / "out", tmp_path / "state")
+    assert broken(outcome) == {}
+    assert outcome.cluster["lives"] > 2, "nobody was killed"
+
+
 # -- kill -9 ----------------------------------------------------------------------------------------
 
 
@@ -119,12 +159,13 @@ def killing(tmp_path: Path, seed: int, operations: int, mean_ns: int) -> Outcome
     return in_cluster(scenario, tmp_path / "out", tmp_path / "state")
 
 
-def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("operations", [600, pytest.param(1500, marks=pytest.mark.slow)])
+def test_nothing_acknowledged_is_lost_by_kill_9(operations: int, tmp_path: Path) -> None:
     """Processes killed in mid-load: no insertion or removal lost or done twice, no operation failed."""
-    outcome = killing(tmp_path, seed=1, operations=1500, mean_ns=2_500_000_000)
+    outcome = killing(tmp_path, seed=1, operations=operations, mean_ns=2_500_000_000)
     assert broken(outcome) == {}, "seed 1"
     assert outcome.cluster["lives"] > 2, "nobody was killed"
-    assert outcome.recorder.operations == 1500
+    assert outcome.recorder.operations == operations
     assert not outcome.recorder.failed
 
 
@@ -223,6 +264,8 @@ async def test_ten_rounds_with_a_full_disk(tmp_path: Path) -> None:
         ),
         (["serve", "--nodes", "0/1", "--listen", "pipe:x"], "--listen: found 'pipe:x'; allowed: unix:PATH"),
         (["serve", "--nodes", "0/1", "--listen", "unix:s", "--tls-cert", "x"], "found some of them"),
+        (["serve", "--nodes", "0/1", "--listen", "unix:s", "--kernel", "5.4"], "space.kernel: found '5.4'"),
+        (["serve", "--nodes", "0/1", "--listen", "unix:s", "--choose", "pools=7"], "kernel.pools: found 7"),
         (["drive", "s.toml", "--members", "none.toml"], "none.toml: found no such file"),
         (["drive", "s.toml", "--members", "m.toml"], "m.toml: member: found node 1 in 0 members"),
         (
