@@ -60,7 +60,7 @@ class VmStruct:
     Never changed after its creation.
     """
 
-    flags: int
+    flags: int = field(converter=int)  # a `Vm` is one, and on the wire is not
     caller: str = ""
     nr_pages: int = 0
     phys_addr: int = 0

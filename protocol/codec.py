@@ -81,6 +81,7 @@ KINDS: Final[dict[int, type[Message]]] = {
     25: m.AddLazyPages,
     26: m.SubtractLazyPages,
     27: m.ReadLazyPages,
+    61: m.ListPools,
     62: m.ListFree,
     63: m.OpenSession,
     64: m.Found,

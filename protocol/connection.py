@@ -213,6 +213,8 @@ class ServerConnection(_Connection):
             asked, mine = getattr(hello, name), getattr(self._welcome, name)
             if asked != mine:
                 raise ProtocolError(f"{name} is {mine} here, {asked} was asked for")
+        if hello.rules not in ("", self._welcome.rules):
+            raise ProtocolError(f"rules are {self._welcome.rules} here, {hello.rules} was asked for")
         here = self._welcome.actors.split()
         missing = [actor for actor in hello.actors.split() if actor not in here]
         if missing:
@@ -309,9 +311,10 @@ class ClientConnection(_Connection):
 
 def areas_of(request: Message) -> int:
     """Count the areas that a request holds, or may get for an answer."""
-    areas = getattr(request, "areas", None)
-    if isinstance(areas, tuple):
-        return len(areas)
+    for several in ("areas", "offsets"):
+        areas = getattr(request, several, None)
+        if isinstance(areas, tuple):
+            return len(areas)
     if "limit" in fields_dict(type(request)):
         return min(int(getattr(request, "limit")), LIST_MOST)  # noqa: B009 (some kinds have one)
     return 1

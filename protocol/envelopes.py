@@ -24,6 +24,8 @@ class Hello:
     zone_size: int
     one_lock: bool
     """Whether one actor owns all nodes, behind one lock."""
+    rules: str
+    """What its nodes do with freed areas (`protocol.freed.rules_of`); empty if that does not matter."""
     actors: str
     """Whom the client wants to ask there, separated by spaces: "node/0 node/1 free"."""
 
@@ -36,6 +38,7 @@ class Welcome:
     nr_nodes: int
     zone_size: int
     one_lock: bool
+    rules: str
     actors: str
     asks: int
     """Most unanswered asks on this connection."""

@@ -30,6 +30,7 @@ from protocol.messages import (
     Inserted,
     LazyInsert,
     ListLazy,
+    ListPools,
     NotFound,
     PoolTake,
     PopulatePools,
@@ -41,6 +42,9 @@ from protocol.work import Work, without_lock
 
 REPLY_BYTES = 1_000_000
 """Most bytes of areas in one reply: it fits a frame (`codec.MAX_FRAME`)."""
+
+RULES = ("pools", "pool_limit", "decay", "lazy_merges")
+"""The choices of a kernel that are for nodes to follow; all others are for those who ask them."""
 
 Served: TypeAlias = tuple[Reply, Work]
 
@@ -66,6 +70,11 @@ class FreedAreas:
         self._pool_work = Work(self._pool_lock, 1, 1)
         self._lazy_works = [Work(self._lazy_lock, depth, 1) for depth in range(65)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept: as it was when it was made."""
+        return not (self.pools or self.lazy or self.purge_list or self.reclaimed)
+
     def __iter__(self) -> Iterator[VmapArea]:
         """Iterate over all that is kept, in no order."""
         return chain(self.pools, self.lazy, self.purge_list, self.reclaimed)
@@ -89,6 +98,8 @@ class FreedAreas:
                 return Counted(len(self.pools)), _UNLOCKED
             case ListLazy():
                 return self._list_lazy(request.start)
+            case ListPools():
+                return self._list_pools(request.start)
             case _:
                 assert_never(request)
 
@@ -151,6 +162,11 @@ class FreedAreas:
         depth = self.lazy.depth
         return reply, (Work(self._lazy_lock, depth, moved) if moved > 1 else self._lazy_works[depth])
 
+    def _list_pools(self, start: int) -> Served:
+        above = sorted((area for area in self.pools if area.va_start >= start), key=lambda area: area.va_start)
+        reply = listing(above)
+        return reply, self._pool_works(1, len(reply.areas))
+
     def _pool_works(self, holds: int, moved: int) -> Work:
         if not holds:
             return _UNLOCKED
@@ -160,6 +176,12 @@ class FreedAreas:
         """Assert that pools and lazy tree are sound; O(n)."""
         self.pools._check()
         self.lazy._check()
+
+
+def rules_of(kernel: Kernel, page_size: int) -> str:
+    """Put into words what `FreedAreas` takes of a kernel: nodes with the same rules keep the same areas."""
+    choices = {"page_size": page_size, **{name: getattr(kernel, name) for name in RULES}}
+    return " ".join(f"{name}={str(value).lower()}" for name, value in choices.items())
 
 
 def listing(areas: Iterable[VmapArea], limit: int = LIST_MOST) -> Areas:

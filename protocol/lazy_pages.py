@@ -6,7 +6,16 @@ line, one after the other, so it is a lock here, held for one atomic operation.
 
 from typing import assert_never
 
-from protocol.messages import AddLazyPages, LazyPages, LazyPagesRequest, ReadLazyPages, SubtractLazyPages
+from protocol.area import ULONG_MAX
+from protocol.messages import (
+    AddLazyPages,
+    LazyPages,
+    LazyPagesRequest,
+    ReadLazyPages,
+    Refused,
+    Reply,
+    SubtractLazyPages,
+)
 from protocol.work import Work
 
 LOCK = "vmap_lazy_nr"
@@ -14,19 +23,22 @@ LOCK = "vmap_lazy_nr"
 
 
 class LazyPagesMachine:
-    """Counts the lazily freed pages."""
+    """Counts the lazily freed pages; a refused request changes nothing."""
 
     def __init__(self) -> None:
         self.pages = 0
         self._work = Work(LOCK, 0, 1)
 
-    def handle(self, request: LazyPagesRequest) -> tuple[LazyPages, Work]:
+    def handle(self, request: LazyPagesRequest) -> tuple[Reply, Work]:
         """Serve one request; give the pages after it."""
         match request:
             case AddLazyPages():
+                if self.pages + request.pages > ULONG_MAX:
+                    return self._refuse(f"{request.pages} more pages are too many"), self._work
                 self.pages += request.pages
             case SubtractLazyPages():
-                assert request.pages <= self.pages, f"{request.pages} of {self.pages} lazy pages subtracted"
+                if request.pages > self.pages:
+                    return self._refuse(f"{request.pages} pages less are too few"), self._work
                 self.pages -= request.pages
                 if request.times > 1:
                     return LazyPages(self.pages), Work(LOCK, 0, 2, request.times)
@@ -35,3 +47,6 @@ class LazyPagesMachine:
             case _:
                 assert_never(request)
         return LazyPages(self.pages), self._work
+
+    def _refuse(self, what: str) -> Refused:
+        return Refused("bad-range", f"{what}: there are {self.pages}")

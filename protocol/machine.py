@@ -21,12 +21,13 @@ class Machine(Protocol):
 
 @runtime_checkable
 class Rebuildable(Protocol):
-    """A machine whose state has a short way to be made again: what was undone since is left out."""
+    """A machine whose state can have a short way to be made again: what was undone since is left out."""
 
-    def rebuild(self) -> Iterator[Request]:
+    def rebuild(self) -> Iterator[Request] | None:
         """Give requests that make a fresh machine, with the same arguments, answer as this one does.
 
-        All but counters of requests. The machine must not be changed while they are taken.
+        All but counters of requests; None if what it holds now has no such way. The machine must not be changed
+        while they are taken.
         """
         ...
 

@@ -177,6 +177,14 @@ class ListLazy:
     start: int
 
 
+@define
+class ListPools:
+    """List what is in the node's pools from `start` on, in address order; the kernel shows it nowhere."""
+
+    node_id: int
+    start: int
+
+
 # -- requests to the free space -------------------------------------------------------------------
 
 
@@ -394,7 +402,15 @@ BusyRequest: TypeAlias = (
     | GetStatistics
 )
 FreedRequest: TypeAlias = (
-    PoolTake | LazyInsert | DetachLazy | PopulatePools | DecayPools | CollectReclaimed | CountPools | ListLazy
+    PoolTake
+    | LazyInsert
+    | DetachLazy
+    | PopulatePools
+    | DecayPools
+    | CollectReclaimed
+    | CountPools
+    | ListLazy
+    | ListPools
 )
 NodeRequest: TypeAlias = BusyRequest | FreedRequest
 FreeSpaceRequest: TypeAlias = Allocate | Release | ReleaseMany | AllocatePercpu | GetFreeStatistics | ListFree

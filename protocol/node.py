@@ -34,6 +34,7 @@ from protocol.messages import (
     LazyInsert,
     ListAreas,
     ListLazy,
+    ListPools,
     NodeRequest,
     NodeStatistics,
     NotFound,
@@ -161,6 +162,7 @@ class NodeMachine:
                     | CollectReclaimed()
                     | CountPools()
                     | ListLazy()
+                    | ListPools()
                 ):
                     node = self._nodes[request.node_id]
                     node.requests += 1
@@ -242,8 +244,14 @@ class NodeMachine:
         reply = listing(node.tree.iterate_from(request.start), request.limit)
         return reply, self._work(node.tree.depth, max(1, len(reply.areas)))
 
-    def rebuild(self) -> Iterator[Request]:
-        """Give the requests that make the trees of a fresh machine equal to these; O(n)."""
+    def rebuild(self) -> Iterator[Request] | None:
+        """Give the requests that make the trees of a fresh machine equal to these; O(n).
+
+        None while freed areas are kept: which of a pool is next depends on all that was freed before.
+        """
+        return self._insertions() if all(node.freed.is_empty for node in self._nodes.values()) else None
+
+    def _insertions(self) -> Iterator[Request]:
         for node in self._nodes.values():
             areas = iter(node.tree)
             while chunk := tuple(islice(areas, REBUILD_AREAS)):

@@ -21,21 +21,42 @@ from attrs import define, field
 from protocol.envelopes import Entry, Journaled, Kept, Rebuilt
 from protocol.machine import Machine, Rebuildable
 from protocol.messages import (
+    CountPools,
     Find,
     FindExceed,
+    FindRange,
     GetFreeStatistics,
     GetStatistics,
     ListAreas,
     ListFree,
+    ListLazy,
+    ListPools,
     OpenSession,
+    ReadLazyPages,
     Refused,
     Reply,
     Request,
     SessionOpened,
+    TryFind,
 )
 from protocol.work import Work
 
-READING: Final = frozenset({Find, FindExceed, ListAreas, GetStatistics, GetFreeStatistics, ListFree})
+READING: Final = frozenset(
+    {
+        Find,
+        FindExceed,
+        FindRange,
+        TryFind,
+        ListAreas,
+        GetStatistics,
+        CountPools,
+        ListLazy,
+        ListPools,
+        GetFreeStatistics,
+        ListFree,
+        ReadLazyPages,
+    }
+)
 """Requests that change nothing; a kind that is not named here is taken to change something."""
 
 WINDOW: Final = 256
@@ -182,15 +203,16 @@ class SessionMachine:
 
     def rebuild(self) -> Iterator[Entry] | None:
         """Give what replays to this machine's state, shorter than its journal; None if there is no shorter way."""
-        return self._rebuild(self.machine) if isinstance(self.machine, Rebuildable) else None
+        requests = self.machine.rebuild() if isinstance(self.machine, Rebuildable) else None
+        return None if requests is None else self._rebuild(requests)
 
-    def _rebuild(self, machine: Rebuildable) -> Iterator[Entry]:
+    def _rebuild(self, requests: Iterable[Request]) -> Iterator[Entry]:
         yield Kept(NO_SESSION, 0, 0, SessionOpened(self._opened))
         for number, session in self._sessions.items():
             yield Kept(number, 0, session.answered_below, SessionOpened(number))
             for sequence, reply in session.kept.items():
                 yield Kept(number, sequence, session.answered_below, reply)
-        for request in machine.rebuild():
+        for request in requests:
             yield Rebuilt(request)
 
     def _keep(self, kept: Kept) -> None:

@@ -35,6 +35,7 @@ from protocol.sessions import SessionMachine
 from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import CostModel, MessagePassing
+from sim.errors import BadInput
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
 from sim.history import History
@@ -194,6 +195,11 @@ class System:
     """The actors of one run and what they own."""
 
     def __init__(self, scenario: Scenario, workload: Plan, engine: str, timeline: Timeline | None = None) -> None:
+        if workload.window is not None and scenario.faults.any and not scenario.faults.once:
+            allowed = (
+                f"true, for workload.kind {scenario.workload.kind}: its flows are lost where a step is done twice"
+            )
+            raise BadInput("faults.once", "false", allowed)
         self.scenario = scenario
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)

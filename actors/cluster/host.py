@@ -28,7 +28,7 @@ from actors.world import Address
 from protocol.codec import encode_envelope
 from protocol.envelopes import Journaled
 from protocol.machine import Machine, requests_of
-from protocol.messages import OpenSession, Reply
+from protocol.messages import Busy, OpenSession, Reply
 from protocol.sessions import READING, Numbered, SessionMachine
 
 BATCH: Final = 512
@@ -255,6 +255,8 @@ class Actor:
             reply, work = self._machine.handle(numbered)
         except Exception as error:
             raise ActorFailed(self.address, numbered.request, error) from error
+        if work.attempt and delivery.behind:
+            return 0, 0, "", Busy()
         return queue_ns if delivery.behind else 0, time.perf_counter_ns() - start_ns, work.lock, reply
 
     async def _commit(self) -> None:

@@ -65,6 +65,8 @@ class Link:
         self.breaks = 0
         """How often a connection was lost, or could not be made."""
         self.last_break = ""
+        self.areas = 0
+        """Most areas in one request, as the member has said."""
         self._hello = hello
         self._certificates = certificates
         self._limits = limits or Limits()
@@ -147,6 +149,7 @@ class Link:
                         posted.settle(event)
                 elif isinstance(event, Welcomed):
                     self._connection = connection
+                    self.areas = event.welcome.areas
                     ready()
                 elif connection.welcome is None:
                     if data:

@@ -152,16 +152,21 @@ class ClusterWorld:
     def received(self, posted: "_Posted", answer: Answer) -> None:
         """Take an answer: note what its lock went through, and bring it to who waits for it."""
         self.events += 1
-        lock = self._locks.get(answer.lock)
-        if lock is None:
-            lock = self._locks[answer.lock] = self.observer.lock(answer.lock)
-        lock.free_at_ns = answer.queue_ns  # as if it had arrived at 0
-        lock.grant(posted.cpu, 0, answer.service_ns)
+        if answer.lock:
+            self._account(posted.cpu, answer)
         if self._carrier.is_perfect:
             posted.deliver(answer)
         else:
             slowed_ns = self._carrier.slowed(posted.to, answer.service_ns)
             self._carrier.carry(posted.to, f"cpu/{posted.cpu}", partial(posted.deliver, answer), slowed_ns)
+
+    def _account(self, cpu: int, answer: Answer) -> None:
+        """Keep the statistics of a lock as this world's clients met it: one acquisition a request."""
+        lock = self._locks.get(answer.lock)
+        if lock is None:
+            lock = self._locks[answer.lock] = self.observer.lock(answer.lock)
+        lock.free_at_ns = answer.queue_ns  # as if it had arrived at 0
+        lock.grant(cpu, 0, answer.service_ns)
 
     def _link_to(self, address: Address) -> Link:
         link = self._links.get(address)

@@ -18,20 +18,29 @@ from actors.cluster.link import Link
 from actors.cluster.world import ClusterWorld
 from actors.patience import Patience
 from actors.system import run_drivers
+from actors.vmap import LAZY_PAGES
 from actors.world import Address
 from protocol.area import VmapArea
 from protocol.connection import PROTOCOL
 from protocol.envelopes import Hello
 from protocol.errors import VmapsimError
+from protocol.freed import rules_of
 from protocol.messages import (
+    LIST_MOST,
+    Allocate,
+    Allocated,
     FreeStatistics,
     GetFreeStatistics,
     GetStatistics,
     InsertBatch,
     Inserted,
+    LazyPages,
     ListAreas,
     ListFree,
+    ListLazy,
+    ListPools,
     NodeStatistics,
+    ReadLazyPages,
     Request,
 )
 from sim.cluster.desk import Desk
@@ -120,6 +129,9 @@ class _Run:
         self._crash = crash
         self._patience = patience_of(system.scenario.faults, "cluster")
         self._one_lock = "nodes" in system.router.addresses
+        self._uses_vmalloc = system.workload.window is not None
+        page_size = system.scenario.space.page_size
+        self._rules = rules_of(system.kernel, page_size) if self._uses_vmalloc else ""
         self._links: list[Link] = []
         self.remains = Remains([], None)
         self.nodes: list[NodeStatistics] = []
@@ -173,7 +185,8 @@ class _Run:
         async with trio.open_nursery() as nursery:
             for member in self._members.hosted:
                 addresses = member.addresses(self._one_lock)
-                hello = Hello(PROTOCOL, layout.nr_nodes, layout.zone_size, self._one_lock, " ".join(addresses))
+                actors, nr_nodes, zone_size = " ".join(addresses), layout.nr_nodes, layout.zone_size
+                hello = Hello(PROTOCOL, nr_nodes, zone_size, self._one_lock, self._rules, actors)
                 link = Link(member.endpoint, hello, self._members.certificates)
                 links.update(dict.fromkeys(addresses, link))
                 self._links.append(link)
@@ -181,6 +194,9 @@ class _Run:
                     await nursery.start(keep, link)
                 if limit.cancelled_caught:
                     raise Unreachable(f"{member.endpoint}: no member there in {CONNECT_S:g} s ({link.last_break})")
+                if self._uses_vmalloc and link.areas < LIST_MOST:
+                    needed = f"{LIST_MOST}, for workload.kind {scenario.workload.kind}"
+                    raise BadInput(f"{member.endpoint}: --areas", str(link.areas), needed)
             assert scenario is self._system.scenario, "one run, one scenario"
             yield links
             nursery.cancel_scope.cancel()
@@ -195,6 +211,11 @@ class _Run:
             free = await desk.ask(FREE_SPACE, GetFreeStatistics(), FreeStatistics)
             if free.ranges != 1:
                 raise BadInput(FREE_SPACE, f"{free.ranges} free ranges", "a member whose space is free")
+            for area in system.workload.preload:
+                there = Allocate(area.size, 1, area.va_start, area.va_end)
+                await desk.ask(FREE_SPACE, there, Allocated)
+        if self._uses_vmalloc and (lazy := await self._lazy_pages(desk)):
+            raise BadInput(LAZY_PAGES, f"{lazy} pages", "a member that counts none")
         by_address: dict[Address, list[VmapArea]] = {}
         for area in system.workload.preload:
             address = system.router.addresses[system.layout.addr_to_node_id(area.va_start)]
@@ -211,14 +232,20 @@ class _Run:
             NodeStatistics(now.node_id, now.areas, now.bytes_busy, max(0, now.requests - then.requests - 1))
             for then, now in zip(before, after, strict=True)
         ]
-        nodes = [
-            NodeAreas(node_id, await desk.list_areas(address, partial(_listing, node_id)))
-            for node_id, address in enumerate(self._system.router.addresses)
-        ]
-        free = None
+        nodes, free = [], None
+        for node_id, address in enumerate(self._system.router.addresses):
+            busy = await desk.list_areas(address, partial(_listing, node_id))
+            lazy, pooled = list[VmapArea](), list[VmapArea]()
+            if self._uses_vmalloc:
+                lazy = await desk.list_areas(address, partial(ListLazy, node_id))
+                pooled = await desk.list_areas(address, partial(ListPools, node_id))
+            nodes.append(NodeAreas(node_id, busy, lazy, pooled))
         if self._system.workload.uses_free_space:
             free = await desk.list_areas(FREE_SPACE, lambda start: ListFree(start, LISTED))
-        self.remains = Remains(nodes, free)
+        self.remains = Remains(nodes, free, await self._lazy_pages(desk) if self._uses_vmalloc else 0)
+
+    async def _lazy_pages(self, desk: Desk) -> int:
+        return (await desk.ask(LAZY_PAGES, ReadLazyPages(), LazyPages)).pages
 
     async def _statistics(self, desk: Desk) -> list[NodeStatistics]:
         return [

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +15,17 @@ from actors.client import FREE_SPACE
 from actors.cluster.endpoint import Certificates, Endpoint, address_of, listen
 from actors.cluster.host import Host, Log, Plan
 from actors.cluster.server import Server
-from protocol.area import ZoneLayout
+from actors.vmap import LAZY_PAGES
+from protocol.area import PAGE_SIZE, ZoneLayout
 from protocol.connection import PROTOCOL, Limits
 from protocol.envelopes import Welcome
 from protocol.free_machine import FreeSpaceMachine
+from protocol.freed import rules_of
+from protocol.kernel import KERNELS, Kernel
+from protocol.lazy_pages import LazyPagesMachine
 from protocol.node import NodeMachine
 from sim.errors import BadInput
+from sim.scenario.model import DEFAULT_KERNEL
 
 
 @frozen
@@ -32,7 +37,10 @@ class Hosting:
     one_lock: bool
     """Whether one actor owns all nodes, as the strategy `global` needs."""
     free: bool
-    """Whether the free space is hosted, too."""
+    """Whether what belongs to no node is hosted, too: the free space, the counter of lazily freed pages."""
+    kernel: Kernel = KERNELS[DEFAULT_KERNEL]
+    """What nodes do with freed areas."""
+    page_size: int = PAGE_SIZE
 
     def plans(self) -> list[Plan]:
         """Plan the actors."""
@@ -40,25 +48,38 @@ class Hosting:
             "nr_nodes": str(self.layout.nr_nodes),
             "zone_size": str(self.layout.zone_size),
             "one_lock": str(self.one_lock).lower(),
+            "rules": self.rules,
         }
         plans = []
         if self.one_lock and self.node_ids:
-            make = partial(NodeMachine, self.layout, self.node_ids, "busy/all")
+            make = self._node_machine(self.node_ids, "busy/all")
             plans.append(Plan("nodes", make, {"actor": "nodes", **identity}))
         elif self.node_ids:
             for node_id in self.node_ids:
                 address = f"node/{node_id}"
-                make = partial(NodeMachine, self.layout, (node_id,), f"busy/{node_id}")
+                make = self._node_machine((node_id,), f"busy/{node_id}")
                 plans.append(Plan(address, make, {"actor": address, **identity}))
         if self.free:
-            plans.append(Plan(FREE_SPACE, FreeSpaceMachine, {"actor": FREE_SPACE}))
+            free_space = partial(FreeSpaceMachine, page_size=self.page_size)
+            plans.append(Plan(FREE_SPACE, free_space, {"actor": FREE_SPACE, "page_size": str(self.page_size)}))
+            plans.append(Plan(LAZY_PAGES, LazyPagesMachine, {"actor": LAZY_PAGES}))
         return plans
+
+    @property
+    def rules(self) -> str:
+        """What the nodes do with freed areas, in words."""
+        return rules_of(self.kernel, self.page_size)
+
+    def _node_machine(self, node_ids: tuple[int, ...], lock: str) -> Callable[[], NodeMachine]:
+        return partial(NodeMachine, self.layout, node_ids, lock, self.kernel, self.page_size)
 
     def welcome(self) -> Welcome:
         """Say what this member is."""
         actors = " ".join(plan.address for plan in self.plans())
         layout = self.layout
-        return Welcome(PROTOCOL, layout.nr_nodes, layout.zone_size, self.one_lock, actors, asks=0, areas=0)
+        return Welcome(
+            PROTOCOL, layout.nr_nodes, layout.zone_size, self.one_lock, self.rules, actors, asks=0, areas=0
+        )
 
 
 def parse_nodes(text: str, where: str) -> tuple[tuple[int, ...], int]:
@@ -107,24 +128,30 @@ async def serve(
 
     Raises `BadEndpoint`, `StateRefused`, `StorageFailed` and `BadInput` where it cannot begin.
     """
-    if state is not None:
-        _prepare(state)
-    host = Host(hosting.plans(), state, log)
-    listeners = await listen(endpoint, certificates)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signals, nursery.cancel_scope)
-            if until_eof:
-                nursery.start_soon(_stop_at_eof, nursery.cancel_scope)
-            await nursery.start(host.run)
-            server = Server(host, hosting.welcome(), log, limits, connections)
-            where = [address_of(listener, endpoint) for listener in listeners]
-            log("listening", addresses=where, actors=list(host.actors), state=None if state is None else str(state))
-            await server.run(listeners)
-    finally:
-        if endpoint.path:
-            Path(endpoint.path).unlink(missing_ok=True)
-        log("stopped", commits=_commits(host))
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        if state is not None:
+            _prepare(state)
+        host = Host(hosting.plans(), state, log)
+        listeners = await listen(endpoint, certificates)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_stop_on_signals, signals, nursery.cancel_scope)
+                if until_eof:
+                    nursery.start_soon(_stop_at_eof, nursery.cancel_scope)
+                await nursery.start(host.run)
+                server = Server(host, hosting.welcome(), log, limits, connections)
+                where = [address_of(listener, endpoint) for listener in listeners]
+                log(
+                    "listening",
+                    addresses=where,
+                    actors=list(host.actors),
+                    state=None if state is None else str(state),
+                )
+                await server.run(listeners)
+        finally:
+            if endpoint.path:
+                Path(endpoint.path).unlink(missing_ok=True)
+            log("stopped", commits=_commits(host))
 
 
 def _commits(host: Host) -> dict[str, float]:
@@ -145,10 +172,9 @@ def _prepare(state: Path) -> None:
         raise BadInput(f"--state {state}", (error.strerror or str(error)).lower(), "a folder for state") from None
 
 
-async def _stop_on_signals(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _number in signals:
-            scope.cancel()
+async def _stop_on_signals(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _number in signals:
+        scope.cancel()
 
 
 async def _stop_at_eof(scope: trio.CancelScope) -> None:

@@ -23,6 +23,9 @@ from actors.supervision import Backoff, supervise
 from actors.world import Address
 from protocol import strategies
 from protocol.errors import VmapsimError
+from protocol.freed import RULES
+from protocol.kernel import KERNELS
+from protocol.messages import LIST_MOST
 from sim.cluster.driving import drive
 from sim.cluster.hosting import deal
 from sim.cluster.members import Hosted, Members
@@ -176,7 +179,12 @@ class Cluster:
         space = self._scenario.space
         ids = ",".join(map(str, member.node_ids))
         arguments = ["--nodes", f"{ids}/{space.nodes}", "--listen", str(member.endpoint)]
-        arguments += ["--zone-size", str(space.zone_size)]
+        arguments += ["--zone-size", str(space.zone_size), "--page-size", str(space.page_size)]
+        arguments += ["--kernel", space.kernel, "--areas", str(LIST_MOST)]
+        named, chosen = KERNELS[space.kernel], self._scenario.chosen_kernel
+        for name in RULES:
+            if (value := getattr(chosen, name)) != getattr(named, name):
+                arguments += ["--choose", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
         arguments += ["--one-lock"] if self._one_lock else []
         arguments += ["--free"] if member.free else []
         if self._state is not None:

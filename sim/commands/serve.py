@@ -13,9 +13,12 @@ import click
 @click.option("--nodes", required=True, metavar="IDS/COUNT", help="Nodes to host, of how many: 0-3/8.")
 @click.option("--listen", "where", required=True, metavar="ENDPOINT", help="unix:PATH or tcp:HOST:PORT.")
 @click.option("--state", type=click.Path(path_type=Path), help="Folder for state: acknowledged means on disk.")
-@click.option("--zone-size", type=click.IntRange(4096), default=65536, show_default=True, help="Bytes in a zone.")
+@click.option("--zone-size", type=click.IntRange(1), default=65536, show_default=True, help="Bytes in a zone.")
+@click.option("--page-size", type=click.IntRange(1), default=4096, show_default=True, help="Bytes in a page.")
+@click.option("--kernel", default="6.16", show_default=True, help="Whose pools and lazy trees nodes have.")
+@click.option("--choose", "choices", multiple=True, metavar="NAME=VALUE", help="Make one of its choices otherwise.")
 @click.option("--one-lock", is_flag=True, help="One actor for all nodes, as the strategy global needs.")
-@click.option("--free", is_flag=True, help="Host the free space, too.")
+@click.option("--free", is_flag=True, help="Host the free space and the counter of lazy pages.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="This side's certificate (PEM).")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM).")
 @click.option("--client-ca", type=click.Path(path_type=Path), help="Who signs clients' certificates (PEM).")
@@ -28,6 +31,9 @@ def command(
     where: str,
     state: Path | None,
     zone_size: int,
+    page_size: int,
+    kernel: str,
+    choices: tuple[str, ...],
     one_lock: bool,
     free: bool,
     tls_cert: Path | None,
@@ -39,6 +45,7 @@ def command(
     until_eof: bool,
 ) -> int:
     """Host node actors and serve them at ENDPOINT."""
+    import signal
     from functools import partial
 
     import trio
@@ -49,6 +56,7 @@ def command(
     from sim.cluster.hosting import Hosting, new_log, parse_nodes, serve
     from sim.errors import BadInput
     from sim.garbage import rare_collections
+    from sim.scenario.file import choose_kernel
 
     node_ids, nr_nodes = parse_nodes(nodes, "--nodes")
     if one_lock and len(node_ids) != nr_nodes:
@@ -58,7 +66,10 @@ def command(
         if tls_cert is None or tls_key is None or client_ca is None:
             raise BadInput("--tls-cert, --tls-key, --client-ca", "some of them", "all three, or none")
         certificates = Certificates(tls_cert, tls_key, client_ca)
-    hosting = Hosting(ZoneLayout(nr_nodes, zone_size), node_ids, one_lock, free)
+    space = choose_kernel(kernel, page_size, choices)
+    hosting = Hosting(
+        ZoneLayout(nr_nodes, zone_size), node_ids, one_lock, free, space.chosen_kernel, space.space.page_size
+    )
     serving = partial(
         serve,
         hosting,
@@ -70,6 +81,13 @@ def command(
         until_eof=until_eof,
         log=new_log(),
     )
-    with rare_collections():
-        trio.run(serving)
+    # While it runs they stop it; what comes when it has begun to stop is as good as what made it begin.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with rare_collections():
+            trio.run(serving)
+    except BaseException:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        raise
     return 0

@@ -89,8 +89,8 @@ def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:
     nodes, cpus = scenario.space.nodes, scenario.machine.cpus
     actors = [f"node/{node_id}" for node_id in range(nodes)] + [f"cpu/{cpu}" for cpu in range(cpus)]
     for key, pattern in patterns(scenario.faults):
-        if not any(fits(pattern, actor) for actor in (*actors, "nodes", "free")):
-            known = f"actors of the scenario: node/0-{nodes - 1}, cpu/0-{cpus - 1}, nodes, free"
+        if not any(fits(pattern, actor) for actor in (*actors, "nodes", "free", "lazy-pages")):
+            known = f"actors of the scenario: node/0-{nodes - 1}, cpu/0-{cpus - 1}, nodes, free, lazy-pages"
             raise BadInput(f"{where}: faults.{key}", shown(pattern), known)
 
 
@@ -100,6 +100,15 @@ def structure_as(kind: type[T], table: Mapping[str, Any], where: str, set_keys: 
         return _CONVERTER.structure(table, kind)
     except (ClassValidationError, Impossible) as error:
         raise _bad_input(where, set_keys, error) from None
+
+
+def choose_kernel(kernel: str, page_size: int, choices: Sequence[str]) -> Scenario:
+    """Make a scenario of a kernel, choices such as "pools=false" and a page size. Raises `BadInput`."""
+    table: Table = {}
+    settings = [f"kernel.{choice}" for choice in choices]
+    for key, value in {**read_settings(settings), "space.page_size": page_size, "space.kernel": kernel}.items():
+        put(table, key, value, f"--choose {key}")
+    return structure(table, "--kernel, --page-size, --choose")
 
 
 def _with_its_kernel(scenario: Scenario, table: Mapping[str, Any]) -> Scenario:

@@ -44,7 +44,7 @@ async def rate(endpoint: Endpoint, seconds: float) -> float:
 async def stalled(endpoint: Endpoint) -> trio.abc.Stream:
     """Make a connection that asks for 256 listings of 4,000 areas, and reads none."""
     stream = await connect(endpoint, None)
-    hello = Hello(PROTOCOL, 2, 0x10000, one_lock=False, actors=ACTORS)
+    hello = Hello(PROTOCOL, 2, 0x10000, one_lock=False, rules="", actors=ACTORS)
     listings = [Ask(n, "node/0", 10**15, 0, 0, 0, ListAreas(0, 0, 4000)) for n in range(1, 257)]
     await stream.send_all(encode_envelope(hello) + b"".join(map(encode_envelope, listings)))
     return stream

@@ -83,7 +83,7 @@ async def desk_at(
     change: Callable[[Hello], Hello] = lambda hello: hello,
 ) -> AsyncIterator[Desk]:
     """Have a desk, over a link of its own."""
-    hello = change(Hello(PROTOCOL, LAYOUT.nr_nodes, LAYOUT.zone_size, one_lock=False, actors=ACTORS))
+    hello = change(Hello(PROTOCOL, LAYOUT.nr_nodes, LAYOUT.zone_size, one_lock=False, rules="", actors=ACTORS))
     link = Link(endpoint, hello, certificates)
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(keep, link))

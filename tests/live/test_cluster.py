@@ -43,7 +43,7 @@ from tests.live.cluster import ACTORS, HOSTING, LAYOUT, Running, desk_at, servin
 from tests.unit.actors import leaves
 
 PAGE = VmapArea(0x1000, 0x2000)
-HELLO = encode_envelope(Hello(PROTOCOL, 2, 0x10000, one_lock=False, actors=ACTORS))
+HELLO = encode_envelope(Hello(PROTOCOL, 2, 0x10000, one_lock=False, rules="", actors=ACTORS))
 
 
 # -- who gets in ------------------------------------------------------------------------------------
@@ -150,9 +150,9 @@ def spoilt(random: Random) -> bytes:
         Ask(1, "node/0", 10**9, 1, 1, 1, Insert(PAGE)),
         Ask(2, "node/1", 10**9, 0, 0, 0, ListAreas(1, 0, 10)),
         Ask(3, "free", 10**9, 1, 2, 1, InsertBatch((PAGE, VmapArea(0x3000, 0x5000)))),
-        Hello(PROTOCOL, 2, 0x10000, one_lock=False, actors=ACTORS),
+        Hello(PROTOCOL, 2, 0x10000, one_lock=False, rules="", actors=ACTORS),
         Answer(1, 1, 1, "busy/0", NotFound()),
-        Welcome(PROTOCOL, 2, 0x10000, one_lock=False, actors=ACTORS, asks=1, areas=1),
+        Welcome(PROTOCOL, 2, 0x10000, one_lock=False, rules="", actors=ACTORS, asks=1, areas=1),
         Ping(3),
     ]
     frame = bytearray(encode_envelope(random.choice(frames)))

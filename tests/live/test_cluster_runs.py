@@ -18,12 +18,13 @@ from actors.cluster.endpoint import Endpoint
 from actors.errors import NoAnswer
 from actors.patience import Patience
 from protocol.area import VmapArea
+from protocol.kernel import KERNELS
 from protocol.messages import Find, Found, Insert, Inserted, ListAreas
 from sim.cli import main
 from sim.cluster.processes import run_cluster
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages
-from sim.scenario.model import Batch, Lookup, Machine, Mix, Space, Workload
+from sim.scenario.model import Batch, KernelChoices, Lookup, Machine, Mix, Space, Workload
 from sim.simulation import Outcome, simulate
 from tests.live.cluster import desk_at
 
@@ -94,6 +95,44 @@ def test_lost_doubled_and_late_messages_change_nothing_that_is_left(tmp_path: Pa
     assert cluster.faults["lost"] > 20
 
 
+VMALLOC = evolve(
+    MIX,
+    kernel=KernelChoices.of(KERNELS["6.16"]),
+    workload=Workload(kind="vmalloc", operations=400, preload_areas=40),
+)
+
+
+def test_vmalloc_in_processes_loses_nothing(tmp_path: Path) -> None:
+    """Pools, lazy trees and their counter are served by members, kworkers run beside the clients."""
+    outcome = in_cluster(VMALLOC, tmp_path / "out", tmp_path / "state")
+    assert broken(outcome) == {}
+    assert "lazy_bound" in outcome.verdicts
+    assert outcome.vmap is not None
+    assert outcome.vmap.purges
+    assert any(node.pooled for node in outcome.areas)
+    assert {"busy/0", "pool/0", "lazy/0", "free", "vmap_lazy_nr", "purge"} <= {
+        lock.name for lock in outcome.recorder.locks
+    }
+
+
+def test_a_choice_of_the_kernel_reaches_the_members(tmp_path: Path) -> None:
+    """Without pools none is filled, whatever the named kernel does."""
+    scenario = evolve(VMALLOC, kernel=evolve(VMALLOC.kernel, pools=False, decay="none"))
+    outcome = in_cluster(scenario, tmp_path / "out")
+    assert broken(outcome) == {}
+    assert not any(node.pooled for node in outcome.areas)
+
+
+def test_vmalloc_loses_nothing_by_kill_9(tmp_path: Path) -> None:
+    """Purges go on where they were: what a node has detached is in its journal, too."""
+    crashes = [Crashes(actor=f"node/{node}", at_ns=200_000_000, down_ns=1) for node in (0, 2)]
+    faults = Faults(timeout_ns=500_000_000, deadline_ns=120 * 10**9, crashes=crashes)
+    scenario = evolve(VMALLOC, workload=evolve(VMALLOC.workload, operations=700), faults=faults)
+    outcome = in_cluster(scenario, tmp_path / "out", tmp_path / "state")
+    assert broken(outcome) == {}
+    assert outcome.cluster["lives"] > 2, "nobody was killed"
+
+
 # -- kill -9 ----------------------------------------------------------------------------------------
 
 
@@ -112,7 +151,8 @@ def killing(tmp_path: Path, seed: int, operations: int, mean_ns: int) -> Outcome
             timeout_ns=500_000_000,
             deadline_ns=120 * 10**9,
             crashes=[
-                Crashes(actor=f"node/{node}", at_ns=300_000_000, every_ns=mean_ns, down_ns=1) for node in (0, 2)
+                Crashes(actor="node/0", at_ns=200_000_000, down_ns=1),  # however fast the machine is
+                *(Crashes(actor=f"node/{node}", at_ns=300_000_000, every_ns=mean_ns, down_ns=1) for node in (0, 2)),
             ],
         ),
     )
@@ -223,6 +263,8 @@ async def test_ten_rounds_with_a_full_disk(tmp_path: Path) -> None:
         ),
         (["serve", "--nodes", "0/1", "--listen", "pipe:x"], "--listen: found 'pipe:x'; allowed: unix:PATH"),
         (["serve", "--nodes", "0/1", "--listen", "unix:s", "--tls-cert", "x"], "found some of them"),
+        (["serve", "--nodes", "0/1", "--listen", "unix:s", "--kernel", "5.4"], "space.kernel: found '5.4'"),
+        (["serve", "--nodes", "0/1", "--listen", "unix:s", "--choose", "pools=7"], "kernel.pools: found 7"),
         (["drive", "s.toml", "--members", "none.toml"], "none.toml: found no such file"),
         (["drive", "s.toml", "--members", "m.toml"], "m.toml: member: found node 1 in 0 members"),
         (

@@ -42,6 +42,7 @@ from protocol.messages import (
     ListAreas,
     ListFree,
     ListLazy,
+    ListPools,
     Message,
     NodeStatistics,
     NotFound,
@@ -97,6 +98,7 @@ GOLDEN: list[tuple[Message, str]] = [
     (FreeStatistics(1, 65536, 32768, 0), "0000000d 01 95 48 01 ce00010000 cd8000 00"),
     (SessionOpened(7), "00000004 01 92 5f 07"),
     (Refused("overlap", "é"), "0000000e 01 93 49 a76f7665726c6170 a2c3a9"),
+    (ListPools(5, 4096), "00000007 01 93 3d 05cd1000"),
     (FindRange(1, 4096, 8192), "0000000a 01 94 0c 01cd1000cd2000"),
     (TryFind(3, 4096), "00000007 01 93 0d 03cd1000"),
     (

@@ -22,8 +22,10 @@ from protocol.errors import ProtocolError
 from protocol.messages import Find, InsertBatch, ListAreas, NotFound
 from protocol.sessions import Numbered
 
-HELLO = Hello(PROTOCOL, 8, 65536, one_lock=False, actors="node/0 node/1")
-WELCOME = Welcome(PROTOCOL, 8, 65536, one_lock=False, actors="node/0 node/1 free", asks=0, areas=0)
+HELLO = Hello(PROTOCOL, 8, 65536, one_lock=False, rules="", actors="node/0 node/1")
+WELCOME = Welcome(
+    PROTOCOL, 8, 65536, one_lock=False, rules="pools=true", actors="node/0 node/1 free", asks=0, areas=0
+)
 FIND = Numbered(0, 0, 0, Find(0, 4096))
 LIMITS = Limits(asks=4, areas=8, output=200, silence_ns=100)
 
@@ -68,6 +70,7 @@ def test_bytes_may_be_cut_anywhere() -> None:
         ({"nr_nodes": 4}, "nr_nodes is 8 here, 4 was asked for"),
         ({"zone_size": 4096}, "zone_size is 65536 here, 4096 was asked for"),
         ({"version": 2}, "version is 1 here, 2 was asked for"),
+        ({"rules": "pools=false"}, "rules are pools=true here, pools=false was asked for"),
         ({"one_lock": True}, "one_lock is False here, True was asked for"),
         ({"actors": "node/1 node/7"}, "actors here are node/0 node/1 free, node/7 was asked for"),
     ],

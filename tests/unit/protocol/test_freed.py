@@ -18,6 +18,7 @@ from protocol.messages import (
     Inserted,
     LazyInsert,
     ListLazy,
+    ListPools,
     NotFound,
     PoolTake,
     PopulatePools,
@@ -158,3 +159,17 @@ def test_a_listing_is_cut_where_its_bytes_would_not_fit_a_frame() -> None:
     reply = listing(areas)
     assert reply.more
     assert len(reply.areas) == REPLY_BYTES // (65 + 40_000)
+
+
+def test_pools_are_listed_in_address_order_from_a_start() -> None:
+    """Whatever their order in the pools; nothing is taken out."""
+    freed = FreedAreas(3, KERNELS["6.16"])
+    areas = [area(page) for page in (40, 8, 24)]
+    for one in areas:
+        freed.pools.add(one)
+    reply, work = freed.handle(ListPools(3, areas[1].va_start + 1))
+    assert reply == Areas((areas[2], areas[0]), False)
+    assert work.lock == "pool/3"
+    assert len(freed.pools) == 3
+    assert not freed.is_empty
+    assert FreedAreas(3, KERNELS["6.16"]).is_empty

@@ -35,7 +35,7 @@ def test_the_examples_are_a_conversation() -> None:
     """A server takes the client's part of it, in this order."""
     client = [bytes.fromhex(digits) for shown, digits in EXAMPLES if shown.startswith(("Hello", "Ask"))]
     actors = "node/0 node/1 free"
-    server = ServerConnection(Welcome(PROTOCOL, 8, 65536, False, actors, 0, 0), ConnectionLimits())
+    server = ServerConnection(Welcome(PROTOCOL, 8, 65536, False, "", actors, 0, 0), ConnectionLimits())
     events = server.receive(b"".join(client))
     assert [event.id for event in events if isinstance(event, Asked)] == [1, 2, 3]
     assert isinstance(decode_envelope(server.take_output()[HEADER_SIZE:]), Welcome)

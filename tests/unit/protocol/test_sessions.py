@@ -1,5 +1,7 @@
 """Sessions: once, bounded, and the same again from a journal."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,20 +10,29 @@ from protocol.area import VmapArea, ZoneLayout
 from protocol.codec import decode_envelopes, encode_envelope
 from protocol.envelopes import Entry, Journaled, Kept, Rebuilt
 from protocol.free_machine import FreeSpaceMachine
-from protocol.machine import Rebuildable
+from protocol.lazy_pages import LazyPagesMachine
+from protocol.machine import Machine, Rebuildable
 from protocol.messages import (
+    AddLazyPages,
     Allocate,
+    CollectReclaimed,
+    DecayPools,
+    DetachLazy,
     Find,
     FindUnlink,
     Found,
     Insert,
     Inserted,
+    LazyInsert,
     NotFound,
+    PoolTake,
+    PopulatePools,
     Refused,
     Release,
     Reply,
     Request,
     SessionOpened,
+    SubtractLazyPages,
     Unlinked,
 )
 from protocol.node import NodeMachine
@@ -116,17 +127,34 @@ free_requests = st.one_of(
     st.builds(lambda start, pages: Allocate(pages * 4096, 1, start, 2**20), starts, st.integers(1, 3)),
     st.builds(lambda start, pages: Release(VmapArea(start, start + pages * 4096)), starts, st.integers(1, 3)),
 )
+freed_requests = st.one_of(
+    st.builds(lambda start: LazyInsert(0, VmapArea(start, start + 4096, 0x100)), starts),
+    st.builds(PoolTake, st.just(0), st.sampled_from([4096, 8192]), st.just(1)),
+    st.just(DetachLazy(0)),
+    st.builds(PopulatePools, st.just(0), st.booleans()),
+    st.builds(DecayPools, st.just(0), st.booleans()),
+    st.just(CollectReclaimed(0)),
+)
+lazy_requests = st.one_of(
+    st.builds(AddLazyPages, st.integers(0, 3)), st.builds(SubtractLazyPages, st.integers(0, 3), st.just(1))
+)
 steps = st.tuples(st.integers(0, 2), st.booleans())
 """Which of three sessions asks, and whether its client has the reply then."""
 
+MACHINES: dict[str, tuple[Callable[[], Machine], st.SearchStrategy[Request]]] = {
+    "node": (node, node_requests),
+    "freed": (node, node_requests | freed_requests),
+    "free": (FreeSpaceMachine, free_requests),
+    "lazy": (LazyPagesMachine, lazy_requests),
+}
 
-@pytest.mark.parametrize("kind", ["node", "free"])
+
+@pytest.mark.parametrize("kind", ["node", "freed", "free", "lazy"])
 @pytest.mark.parametrize("rebuilt", [False, True])
 @given(data=st.data())
 def test_a_journal_makes_the_machine_again(kind: str, rebuilt: bool, data: st.DataObject) -> None:
     """Through bytes, from its beginning or from a rebuild on: the same replies to what is asked again and anew."""
-    make = node if kind == "node" else FreeSpaceMachine
-    requests = node_requests if kind == "node" else free_requests
+    make, requests = MACHINES[kind]
     machine, journal = SessionMachine(make(), kind), list[Entry]()
     machine.journal = journal.append
     sessions = [opened(machine) for _ in range(3)]
@@ -142,8 +170,8 @@ def test_a_journal_makes_the_machine_again(kind: str, rebuilt: bool, data: st.Da
         ask(request, which, settled)
     if rebuilt and isinstance(machine.machine, Rebuildable):
         entries = machine.rebuild()
-        assert entries is not None
-        journal[:] = entries
+        assert entries is not None or kind == "freed"
+        journal[:] = journal if entries is None else entries
     for request, (which, settled) in data.draw(st.lists(st.tuples(requests, steps), max_size=5)):
         ask(request, which, settled)
     again = SessionMachine(make(), kind)
