@@ -27,6 +27,7 @@ from protocol.messages import (
     LazyInsert,
     ListAreas,
     ListLazy,
+    ListPools,
     NodeRequest,
     NodeStatistics,
     NotFound,
@@ -117,10 +118,11 @@ CASES: list[tuple[NodeRequest, Reply, int, int, list[VmapArea]]] = [
     (CollectReclaimed(1), Areas((), more=False), 1, 1, [A, B, C]),
     (CountPools(1), Counted(0), 1, 1, [A, B, C]),
     (ListLazy(1, 0), Areas((), more=False), 0, 1, [A, B, C]),
+    (ListPools(1, 0), Areas((), more=False), 1, 1, [A, B, C]),
     (GetStatistics(1), NodeStatistics(1, areas=3, bytes_busy=46, requests=1), 0, 1, [A, B, C]),
 ]
 
-OTHER_LOCKS = {LazyInsert: "lazy/1", ListLazy: "lazy/1"} | dict.fromkeys(
+OTHER_LOCKS = {LazyInsert: "lazy/1", ListLazy: "lazy/1", ListPools: "pool/1"} | dict.fromkeys(
     [PoolTake, DetachLazy, PopulatePools, DecayPools, CollectReclaimed, CountPools], ""
 )
 """Where there is nothing in pools and lazy trees, the kernel sees that without a lock."""
@@ -144,6 +146,7 @@ NOT_MINE: list[NodeRequest] = [
     CollectReclaimed(2),
     CountPools(2),
     ListLazy(2, 0),
+    ListPools(2, 0),
     GetStatistics(2),
 ]
 
