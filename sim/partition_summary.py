@@ -1,13 +1,12 @@
 """The screen of a partition report: nodes, spans, what lookups ask, and whether the file's order agrees."""
 
-from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from sim.partition import Partition
 from sim.summary import count_of
+from sim.tables import show_table
 
 MOST_ROWS = 10
 """Rows of a table; of more, the most important are shown."""
@@ -30,7 +29,7 @@ def show_partition(console: Console, name: str, report: Partition) -> None:
         console.print(Text(f"left out: {count_of(report.overlapping, 'area')} that overlap others"))
     _show_nodes(console, report)
     _show_spans(console, report)
-    _show(
+    show_table(
         console,
         "Nodes asked by lookups at every page of every area",
         ("policy", "mean", "p99", "max", "per area", "at starts", "home node", "missed"),
@@ -68,7 +67,7 @@ def _show_nodes(console: Console, report: Partition) -> None:
     if len(nodes) > MOST_ROWS:
         nodes = sorted(nodes, key=lambda node: -node.areas)[:MOST_ROWS]
         title = f"Nodes: the {MOST_ROWS} fullest, of {report.nodes}"
-    _show(
+    show_table(
         console,
         title,
         ("node", "areas", "share", "size", "share"),
@@ -99,23 +98,12 @@ def _show_spans(console: Console, report: Partition) -> None:
         low = 1 << (zones.bit_length() - 1)
         label = str(zones) if zones < 4 else f"{low}-{2 * low - 1}"
         rows[label] = rows.get(label, 0) + areas
-    _show(
+    show_table(
         console,
         "Spans: zones that an area reaches into",
         ("zones", "areas", "share"),
         ((zones, f"{areas:,}", f"{areas / report.areas:.1%}") for zones, areas in rows.items()),
     )
-
-
-def _show(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    table.add_column(Text(columns[0]), no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(Text(column), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(Text(title, style="italic"))
-    console.print(table)
 
 
 def _size(size: int) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from sim.replay import Outcome
 from sim.replay.engine import Difference
 from sim.summary import count_of
+from sim.tables import show_table
 
 SCHEMA = 1
 
@@ -92,7 +92,7 @@ def show_replay(console: Console, name: str, outcome: Outcome, where: str) -> No
     )
     console.print(Text(title, style="bold"), soft_wrap=True)
     if outcome.trials:
-        _show_table(
+        show_table(
             console,
             "Kernels (those in one row are alike here) on the first addresses",
             ("kernels", "in line order", "explained"),
@@ -101,7 +101,7 @@ def show_replay(console: Console, name: str, outcome: Outcome, where: str) -> No
                 for trial in outcome.trials
             ),
         )
-    _show_table(
+    show_table(
         console,
         "The kernel's addresses, explained",
         ("how", "allocations", "share"),
@@ -114,7 +114,7 @@ def show_replay(console: Console, name: str, outcome: Outcome, where: str) -> No
     console.print(Text(explained, style="green" if replayed.share >= 0.97 else "yellow"))
     _show_lines(console, "Not explained", [_in_words(one) for one in replayed.differences])
     _show_lines(console, "No line tells of", [f"line {one.line}: {one.what}" for one in replayed.inferred])
-    _show_table(
+    show_table(
         console,
         "At the end",
         ("node", "busy", "lazy", "pooled"),
@@ -145,14 +145,3 @@ def _show_lines(console: Console, title: str, lines: Sequence[str]) -> None:
         console.print(Text(f"{title}: {len(lines):,}, the first", style="italic"))
         for line in lines[:SHOWN]:
             console.print(Text(f"  {line}"), soft_wrap=True)
-
-
-def _show_table(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    table.add_column(Text(columns[0]), no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(Text(column), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(Text(title, style="italic"))
-    console.print(table)
