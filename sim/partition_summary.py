@@ -1,6 +1,5 @@
 """The screen of a partition report: nodes, spans, what lookups ask, and whether the file's order agrees."""
 
-
 from rich.console import Console
 from rich.text import Text
 
