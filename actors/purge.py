@@ -12,6 +12,7 @@ from actors.world import Port, Signal
 from protocol.area import ULONG_MAX
 from protocol.kernel import nr_purge_helpers
 from protocol.messages import (
+    POPULATE_MOST,
     Areas,
     CollectReclaimed,
     Counted,
@@ -89,7 +90,9 @@ async def purge_vmap_node(vmap: Vmap, port: Port, node_id: int, detached: Detach
     Kernel: `purge_vmap_node()`, v6.9; before that the loop of `__purge_vmap_area_lazy()`. The lazy pages are
     subtracted area by area, or all at once.
     """
-    left = expect(await port.call(vmap.address(node_id), PopulatePools(node_id, populate)), Areas)
+    requests = -(-detached.areas // POPULATE_MOST) if populate else 1
+    for _ in range(requests):
+        left = expect(await port.call(vmap.address(node_id), PopulatePools(node_id, populate)), Areas)
     times = detached.areas if vmap.kernel.lazy_counter == "per-area" else 1
     await port.call(LAZY_PAGES, SubtractLazyPages(detached.pages, times))
     await reclaim_list_global(vmap, port, node_id, left)
@@ -111,19 +114,29 @@ async def reclaim_list_global(vmap: Vmap, port: Port, node_id: int, reclaimed: A
 
 
 async def drain_vmap_area_work(vmap: Vmap, port: Port) -> None:
-    """Purge once, or until the lazy pages are within their bound: what `drain_vmap_work` does (v6.8: until)."""
-    vmap.begin_drain()
-    begin_ns = port.now_ns
+    """Purge once, or until the lazy pages are within their bound: what `drain_vmap_work` does (v6.8: until).
+
+    Does so again if it was queued meanwhile.
+    """
+    again = True
+    while again:
+        vmap.begin_drain()
+        begin_ns = port.now_ns
+        await _drain(vmap, port)
+        port.complete("drain_vmap_area_work", begin_ns, 0, None)
+        again = vmap.end_drain()
+
+
+async def _drain(vmap: Vmap, port: Port) -> None:
     while True:
         await vmap.purge_lock.acquire(port)
         await purge_vmap_area_lazy(vmap, port, full=False)
         vmap.purge_lock.release(port)
         if vmap.kernel.drain == "once":
-            break
+            return
         nr_lazy = expect(await port.call(LAZY_PAGES, ReadLazyPages()), LazyPages).pages
         if nr_lazy <= vmap.lazy_max_pages:
-            break
-    port.complete("drain_vmap_area_work", begin_ns, 0, None)
+            return
 
 
 async def reclaim_and_purge_vmap_areas(vmap: Vmap, port: Port) -> None:

@@ -6,12 +6,13 @@ it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
 
+from actors.lock import FifoLock
 from actors.mutex import Mutex
 from actors.router import Router
 from actors.workqueue import Workqueue
@@ -33,6 +34,10 @@ class Window:
 
     start: int = VMALLOC_START
     end: int = VMALLOC_END
+
+
+MODULES: Final = Window(0xFFFF_FFFF_C000_0000, 0xFFFF_FFFF_FF00_0000)
+"""x86_64's range for modules (Documentation/arch/x86/x86_64/mm.rst): neither pools nor node ids are for it."""
 
 
 @frozen
@@ -65,12 +70,16 @@ class Vmap:
     """What a flush of all TLBs takes."""
     drain_is_pending: bool = False
     """Whether drain_vmap_work is queued and not begun."""
+    drain_runs: bool = False
+    """Whether a kworker carries out drain_vmap_work."""
     drains_queued: int = 0
     purges: list[Purge] = field(factory=list)
     nr_lazy_highest: int = 0
     """The most pages that a free found lazily freed, its own included."""
     undrained_excess: int = 0
     """Lazy pages above the bound that a free found and no drain has begun after; 0 if there are none."""
+    lock_stat: Callable[[], Sequence[FifoLock]] = tuple
+    """Gives all locks with their statistics (kernel: /proc/lock_stat)."""
     warnings: Counter[str] = field(factory=Counter)
     """What the kernel would have printed, and how often."""
 
@@ -85,12 +94,23 @@ class Vmap:
             if not self.drain_is_pending:
                 self.drain_is_pending = True
                 self.drains_queued += 1
-                self._queue_drain(port)
+                if not self.drain_runs:
+                    self._queue_drain(port)
 
     def begin_drain(self) -> None:
         """Take note that `drain_vmap_work` has begun."""
         self.drain_is_pending = False
+        self.drain_runs = True
         self.undrained_excess = 0
+
+    def end_drain(self) -> bool:
+        """Take note that `drain_vmap_work` is over; tell whether it has to be carried out again, by whom did it.
+
+        A work item never runs twice at a time: what was queued meanwhile waits for the worker that has it
+        (kernel: `find_worker_executing_work()`).
+        """
+        self.drain_runs = False
+        return self.drain_is_pending
 
     def _queue_drain(self, port: Port) -> None:
         if self.kernel.helpers == "unbound":

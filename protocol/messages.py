@@ -14,6 +14,12 @@ from attrs import define
 
 from protocol.area import VmapArea, VmStruct
 
+POPULATE_MOST = 16
+"""Areas that one `PopulatePools` gives to pools.
+
+The kernel takes the pool's lock for each of them, and others get it in between; here they get it every so many.
+"""
+
 LIST_MOST = 32_768
 """Most areas in one listing, whatever the request allows: its reply fits a frame."""
 
@@ -135,9 +141,10 @@ class DetachLazy:
 
 @define
 class PopulatePools:
-    """Empty the purge list of node `node_id`, into its pools if `populate` (kernel: `purge_vmap_node`).
+    """Empty the purge list of node `node_id`, with `populate` into its pools (kernel: `purge_vmap_node`).
 
-    Gives what the pools did not take, in the order in which it goes to the free space.
+    With `populate` it takes up the next `POPULATE_MOST` areas only. Who empties the list gives what no pool has
+    taken, in the order in which it goes to the free space.
     """
 
     node_id: int
