@@ -283,7 +283,7 @@ class System:
                 list(machine.areas(node_id)),
                 list(machine.freed(node_id).lazy),
                 list(machine.freed(node_id).pools),
-                [*machine.freed(node_id).purge_list, *machine.freed(node_id).reclaimed],
+                machine.freed(node_id).in_purge,
             )
             for machine in self.machines.values()
             for node_id in machine.node_ids
@@ -338,6 +338,7 @@ class System:
             window=self.workload.window,
             page_size=page_size,
             flush_ns=self.scenario.costs.tlb_flush_ns,
+            lock_stat=lambda: self.recorder.locks,
         )
 
     def _address(self, node_id: int) -> str:

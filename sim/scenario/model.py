@@ -35,6 +35,7 @@ _PAGES = _allowed(
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
 )
 _COST_NS = _between(0, 10**9)
+_NAME = _allowed(lambda value: value.strip(), "a name")
 _FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
 
@@ -242,6 +243,43 @@ class VmallocTest:
 
 
 @frozen
+class ModuleLoad:
+    """`[[workload.modprobe.load]]`: one modprobe of the test module, under a `name` in the results.
+
+    The module is loaded `times` times: a modprobe that tries finit_module() and then init_module(), as busybox's,
+    does that twice, since the module always answers -EAGAIN. `page_ns` is how long each page of an allocation takes
+    besides its area; the other keys are the module's parameters.
+    """
+
+    name: str = field(default="", validator=_NAME)
+    times: int = field(default=1, validator=_between(1, 1000))
+    nr_threads: int = field(default=1, validator=_between(1, 65_535))
+    run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
+    test_loop_count: int = field(default=1_000_000, validator=_between(1, 2**31 - 1))
+    nr_pages: int = field(default=0, validator=_between(0, 2**20))
+    page_ns: int = field(default=0, validator=_COST_NS)
+
+
+@frozen
+class Modprobe:
+    """`[workload.modprobe]`: loads of the test module, one after the other in one boot.
+
+    Parameters that a load does not name are those of `[workload.test_vmalloc]`. Ticks come every `tick_ns`
+    (CONFIG_HZ=250). Between two loads `pause_ns` pass, as a shell script takes them, and before each part of
+    the module is freed `unload_ns`, for the RCU grace periods that the kernel waits for. What the pages of an
+    allocation take is drawn evenly, up to `jitter` of itself more or less: without that the workers of a
+    machine fall into step.
+    """
+
+    tick_ns: int = field(default=4_000_000, validator=_between(1000, 10**9))
+    pause_ns: int = field(default=0, validator=_between(0, 10**12))
+    unload_ns: int = field(default=0, validator=_between(0, 10**12))
+    jitter: float = field(default=0.0, validator=_SHARE)
+
+    load: list[ModuleLoad] = field(factory=list)
+
+
+@frozen
 class VmallocUse:
     """`[workload.vmalloc]`: shares of operations of kernel code that uses vmalloc (they sum to 1).
 
@@ -293,7 +331,9 @@ class Workload:
     `vmalloc`, `preload_areas` are a vmlist: areas of early boot that vmalloc_init() imports.
     """
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "open", "trace", "vmalloc", "test_vmalloc"]))
+    kind: str = field(
+        default="mix", validator=_one_of(lambda: ["mix", "open", "trace", "vmalloc", "test_vmalloc", "modprobe"])
+    )
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
@@ -305,6 +345,7 @@ class Workload:
     trace: TraceUse = field(factory=TraceUse)
     vmalloc: VmallocUse = field(factory=VmallocUse)
     test_vmalloc: VmallocTest = field(factory=VmallocTest)
+    modprobe: Modprobe = field(factory=Modprobe)
 
 
 @frozen
