@@ -187,6 +187,7 @@ def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
 
 def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Console", *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
+    from sim.garbage import collect_leftovers
     from sim.report.run import Made, run_report
     from sim.results import prepared, to_json, write_files
     from sim.summary import show_run, show_variants
@@ -200,6 +201,7 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
         for (name, scenario), folder in zip(named, folders, strict=True):
             with progress(name or file.path.stem, quiet) as told:
                 runs[name] = _run_one(name, scenario, file.path.parent, folder, order, told)
+            collect_leftovers()
             session.finished.append(name or file.path.stem)
         title = printable(_title(file.path.name, [scenario for _name, scenario in named], order.engine))
         results = {name: run.results for name, run in runs.items()}

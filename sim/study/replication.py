@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from sim.garbage import collect_leftovers
 from sim.report.portrait import LOAD_POINTS, portrait_of
 from sim.results import results_of
 from sim.scenario.model import Scenario
@@ -42,6 +43,8 @@ def replicate(task: Task) -> Record | Failure:
         return record_of(simulate(task.scenario, task.beside), first=task.replication == 0)
     except Exception as error:
         return Failure(_one_line(error))
+    finally:
+        collect_leftovers()
 
 
 def record_of(outcome: Outcome, *, first: bool) -> dict[str, Any]:
