@@ -65,6 +65,8 @@ class Vmap:
     """What a flush of all TLBs takes."""
     drain_is_pending: bool = False
     """Whether drain_vmap_work is queued and not begun."""
+    drain_runs: bool = False
+    """Whether a worker is at drain_vmap_work; it takes up what is queued meanwhile."""
     drains_queued: int = 0
     purges: list[Purge] = field(factory=list)
     nr_lazy_highest: int = 0
@@ -85,7 +87,8 @@ class Vmap:
             if not self.drain_is_pending:
                 self.drain_is_pending = True
                 self.drains_queued += 1
-                self._queue_drain(port)
+                if not self.drain_runs:
+                    self._queue_drain(port)
 
     def begin_drain(self) -> None:
         """Take note that `drain_vmap_work` has begun."""
