@@ -4,7 +4,10 @@ import click
 
 
 @click.command(name="list")
-@click.argument("what", type=click.Choice(["kernels", "policies", "strategies", "workloads", "costs"]))
+@click.argument(
+    "what",
+    type=click.Choice(["kernels", "policies", "strategies", "workloads", "costs", "topologies", "presets"]),
+)
 def command(what: str) -> None:
     """List what scenarios can name, each with a line of explanation."""
     from sim.catalogue import CATALOGUES
