@@ -32,6 +32,10 @@ _PAGES = _allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
 )
+_GROUPS = _allowed(
+    lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 64,
+    "[fewest, most] with 1 <= fewest <= most <= 64",
+)
 _FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
 
@@ -208,9 +212,13 @@ class VmallocUse:
     `alloc` and `free` are vmalloc() and vfree(), `map` and `unmap` vm_map_ram() and vm_unmap_ram(), `percpu` gets a
     per-CPU chunk's areas or frees them, `find` is find_vmap_area(), `exceed` find_vmap_area_exceed_addr(), and so
     on. Of the allocations `ioremap` are I/O mappings and `module` go to the module range, `nonblocking` must not
-    sleep (for kernels that can). `interior` is the share of addresses that are no area's start. `held_areas` is
-    how many areas each CPU keeps: with more it frees instead of allocating. `window_pages` is the size of the
-    vmalloc space, 0 for x86_64's 32 TiB.
+    sleep (for kernels that can). `interior` is the share of addresses that are no area's start; of `dump_obj` it is
+    any object in an area. `held_areas` is how many areas each CPU keeps: with more it frees instead of allocating.
+    `window_pages` is the size of the vmalloc space, 0 for x86_64's 32 TiB.
+
+    A per-CPU chunk has an area for each of its groups (of CPUs near each other: NUMA nodes), `percpu_groups` of
+    them, `percpu_pages` long and aligned, `percpu_distance_pages` from one to the next (0: twice their length). On
+    x86_64 that is 512 pages, a huge page, and as far as their first chunk's memory happens to be.
     """
 
     alloc: float = field(default=0.34, validator=_SHARE)
@@ -231,11 +239,20 @@ class VmallocUse:
     interior: float = field(default=0.10, validator=_SHARE)
     held_areas: int = field(default=2_000, validator=_between(1, 10**7))
     window_pages: int = field(default=0, validator=_between(0, 2**33))
+    percpu_groups: list[int] = field(factory=lambda: [1, 4], validator=_GROUPS)
+    percpu_pages: int = field(default=64, validator=_between(1, 2**18))
+    percpu_distance_pages: int = field(default=0, validator=_between(0, 2**32))
 
     def __attrs_post_init__(self) -> None:
         total = sum(self.shares.values())
         if abs(total - 1.0) > 1e-9:
             raise Impossible(" + ".join(self.shares), float(f"{total:.12g}"), "shares that sum to 1")
+        if 0 < self.percpu_distance_pages < self.percpu_pages:
+            raise Impossible(
+                "percpu_distance_pages",
+                self.percpu_distance_pages,
+                f"0, or at least percpu_pages, {self.percpu_pages}",
+            )
         if self.ioremap + self.module > 1.0:
             raise Impossible("ioremap + module", self.ioremap + self.module, "shares of allocations, at most 1")
 
