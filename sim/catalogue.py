@@ -5,6 +5,7 @@ from types import ModuleType
 
 import protocol.policies
 import protocol.strategies
+import sim.checks
 import sim.workloads
 from protocol import registry
 from protocol.kernel import KERNELS
@@ -23,5 +24,6 @@ CATALOGUES: dict[str, Callable[[], Catalogue]] = {
     "strategies": lambda: _folder(protocol.strategies),
     "workloads": lambda: _folder(sim.workloads),
     "costs": lambda: {name: (model.__doc__ or "").partition("\n")[0] for name, model in MODELS.items()},
+    "checks": lambda: _folder(sim.checks),
 }
 """What can be listed: for each, names and summaries."""

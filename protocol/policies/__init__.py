@@ -22,6 +22,10 @@ class Policy(Protocol):
         ...
 
 
+SHAPE = Policy
+"""What the files of this folder offer (see `protocol.registry`)."""
+
+
 class PolicyBroken(VmapsimError):
     """A policy gave rounds that break its contract; the text says which, and where."""
 
