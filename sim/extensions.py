@@ -1,7 +1,7 @@
 """Extensions: files from anywhere that offer what a folder's own files do, for as long as they are loaded.
 
 A file says by its shape what it is: what it offers by its name (`my_policy.py` the function `my_policy`, or the
-attrs class `MyPolicy`) is called with the parameters of exactly one kind. It is executed once, as a module of its
+attrs class `MyPolicy`) is called with the parameters of exactly one kind, or says by its annotation which of two. It is executed once, as a module of its
 own, and offered by the registry of its kind's folder under its name, which must be free there.
 
 An extension carries its source: whoever runs a scenario elsewhere, in a worker process or on another machine,
@@ -10,6 +10,7 @@ installs it there first, and what took part in a run is known by a digest.
 
 import hashlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
@@ -28,6 +29,8 @@ KINDS: Mapping[str, str] = {
     "strategies": "protocol.strategies",
     "workloads": "sim.workloads",
     "checks": "sim.checks",
+    "costs": "sim.costs",
+    "topologies": "sim.topologies",
 }
 """What an extension can be: the folders of ideas, by their names."""
 
@@ -166,16 +169,27 @@ def _kind_of(module: ModuleType, where: str) -> str:
         offers = f"a function `{stem}`, or an attrs class of that name in CamelCase"
         raise BadInput(where, f"nothing that can be called by the name {stem}", offers)
     shapes = dict(_shapes())
-    kinds = [kind for kind, names in shapes.items() if names == _parameters(thing)]
+    kinds = [kind for kind, (names, _) in shapes.items() if names == _parameters(thing)]
+    if len(kinds) > 1:
+        kinds = [kind for kind in kinds if shapes[kind][1] == _annotation(thing)]
     if len(kinds) != 1:
-        words = "; ".join(f"({', '.join(names)}) of {kind}" for kind, names in shapes.items())
+        words = "; ".join(f"({', '.join(names)}) -> {result} of {kind}" for kind, (names, result) in shapes.items())
         raise BadInput(where, registry.described(thing), f"the parameters {words}")
     return kinds[0]
 
 
-def _shapes() -> Iterator[tuple[str, tuple[str, ...]]]:
+def _shapes() -> Iterator[tuple[str, tuple[tuple[str, ...], str]]]:
+    """Give each kind with the names of its parameters and that of what it gives."""
     for kind in KINDS:
-        yield kind, registry.parameters(folder_of(kind).SHAPE)
+        shape = folder_of(kind).SHAPE
+        yield kind, (registry.parameters(shape), _annotation(shape))
+
+
+def _annotation(thing: Callable[..., Any]) -> str:
+    """Give the name of what a function, or an instance of a class, says that it gives; "" if it does not say."""
+    call = thing.__call__ if inspect.isclass(thing) else thing
+    returns = getattr(call, "__annotations__", {}).get("return", "")
+    return str(getattr(returns, "__name__", returns))
 
 
 def _parameters(thing: Callable[..., Any]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from protocol.node import NodeMachine
 from protocol.sessions import SessionMachine
 from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
-from sim.costs import CostModel, MessagePassing
+from sim.costs import cost_model
 from sim.errors import BadInput
 from sim.extensions import Extension, loaded
 from sim.faults import FaultPlan, patience_of
@@ -42,7 +42,6 @@ from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.recorder import Recorder
 from sim.metrics.warmup import latencies_without_warmup
-from sim.queueing import Queueing
 from sim.scenario.model import Scenario
 from sim.timeline.recording import Gauges, Timeline
 from sim.virtual import VirtualWorld
@@ -153,7 +152,7 @@ def simulate(
     observer = recorder.observer()
     faults = system.faults
     world: VirtualWorld | LiveWorld = (
-        VirtualWorld(_costs(scenario), scenario.machine.cpus, observer, pause, faults)
+        VirtualWorld(cost_model(scenario, beside), scenario.machine.cpus, observer, pause, faults)
         if engine == "virtual"
         else LiveWorld(observer, pause, faults)
     )
@@ -340,7 +339,7 @@ class System:
             drain_vmap_work=drain_vmap_area_work,
             window=self.workload.window,
             page_size=page_size,
-            flush_ns=self.scenario.costs.tlb_flush_ns,
+            flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
         )
 
     def _address(self, node_id: int) -> str:
@@ -380,10 +379,3 @@ class System:
         if self.faults is None:
             return Server(address, machine)
         return Server(address, SessionMachine(machine, address, once=self.scenario.faults.once))
-
-
-def _costs(scenario: Scenario) -> CostModel:
-    costs = scenario.costs
-    if costs.model == "queueing":
-        return Queueing(scenario.seed, costs.service_ns, costs.distribution, costs.link_ns)
-    return MessagePassing(costs.lock_ns, costs.visit_ns, costs.insert_ns, costs.link_ns)

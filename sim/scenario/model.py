@@ -14,16 +14,14 @@ import protocol.strategies
 from protocol import registry
 from protocol.kernel import CHOICES, KERNELS, Kernel
 from protocol.pools import MAX_VA_SIZE_PAGES
-from sim.costs import MODELS
-from sim.queueing import DISTRIBUTIONS
+from sim.scenario.costs import Costs
 from sim.scenario.faults import Faults
+from sim.scenario.machine import Machine
 from sim.scenario.values import SHARE as _SHARE
-from sim.scenario.values import Allowed, Impossible
+from sim.scenario.values import Impossible
 from sim.scenario.values import allowed as _allowed
 from sim.scenario.values import between as _between
 from sim.scenario.values import one_of as _one_of
-
-TOPOLOGIES = ("flat",)
 
 DEFAULT_KERNEL = "6.16"
 
@@ -35,7 +33,6 @@ _PAGES = _allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
 )
-_COST_NS = _between(0, 10**9)
 _FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
 
@@ -95,40 +92,6 @@ class KernelChoices:
     def of(cls, kernel: Kernel) -> "KernelChoices":
         """Give the choices of a kernel."""
         return cls(**{attribute.name: getattr(kernel, attribute.name) for attribute in fields(cls)})
-
-
-@frozen
-class Machine:
-    """`[machine]`: who asks, and how far it is from everybody else."""
-
-    cpus: int = field(default=16, validator=_between(1, 4096))
-    topology: str = field(default="flat", validator=_one_of(lambda: list(TOPOLOGIES)))
-
-
-@frozen
-class Costs:
-    """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from.
-
-    `lock_ns` to `insert_ns` are for `message-passing`. For `queueing` a request's service takes `service_ns` on
-    average, drawn from `distribution`, whatever it asks for. `link_ns` is for both.
-
-    `tlb_flush_ns` is what a purge's flush of all TLBs takes; what is published about that differs by a factor of
-    seven, so it is a parameter to vary and not a measurement.
-    """
-
-    model: str = field(
-        default="message-passing",
-        validator=Allowed(
-            lambda value: value in MODELS, lambda: f"{', '.join(MODELS)} (shared-memory is not built yet)"
-        ),
-    )
-    lock_ns: int = field(default=20, validator=_COST_NS)
-    visit_ns: int = field(default=8, validator=_COST_NS)
-    insert_ns: int = field(default=40, validator=_COST_NS)
-    link_ns: int = field(default=60, validator=_COST_NS)
-    service_ns: int = field(default=1000, validator=_COST_NS)
-    distribution: str = field(default="exponential", validator=_one_of(lambda: list(DISTRIBUTIONS)))
-    tlb_flush_ns: int = field(default=1000, validator=_COST_NS)
 
 
 @frozen
@@ -211,11 +174,9 @@ class VmallocTest:
 
     Worker i is a thread on CPU i modulo `machine.cpus`; workers of one CPU take turns of `slice_ns` (0.75 ms times
     1 + log2 of 8 CPUs, the base slice of kernel/sched/fair.c). `run_test_mask` is the sum of tests' ids, as listed
-    in docs/how-to/run-test-vmalloc.md; `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `page_ns` is how long each
-    page of an allocation takes besides its area (to be had, cleared and mapped; no figure is published for it
-    alone). `grace_period_ns` is how long `kvfree_rcu` holds an area: the median of a recorded test of one thread,
-    in which single ones took 26 ms to 5 s; take it for a guess. `cycles_per_us` turns the run's time into the
-    cycles that the summary has.
+    in docs/how-to/run-test-vmalloc.md; `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `grace_period_ns` is how long
+    `kvfree_rcu` holds an area: the median of a recorded test of one thread, in which single ones took 26 ms to 5 s;
+    take it for a guess. `cycles_per_us` turns the run's time into the cycles that the summary has.
     """
 
     nr_threads: int = field(default=0, validator=_between(0, 65_535))
@@ -226,7 +187,6 @@ class VmallocTest:
     use_huge: bool = False
     run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
     nr_pcpu_objects: int = field(default=35_000, validator=_between(1, 10**7))
-    page_ns: int = field(default=0, validator=_COST_NS)
     grace_period_ns: int = field(default=54_500_000, validator=_between(0, 10**12))
     slice_ns: int = field(default=3_000_000, validator=_between(1, 10**12))
     cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))

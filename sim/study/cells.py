@@ -77,7 +77,7 @@ def _cell(study: Study, number: int, levels: tuple[Level, ...]) -> Cell:
     table = deepcopy(study.base)
     for key, value in settings.items():
         put(table, key, value, f"{where}: {key}")
-    scenario = structure(table, where)
+    scenario = structure(table, where, beside=study.scenario_path.parent)
     return Cell(number, called, scenario, _fingerprint(study, scenario), _command(study, settings))
 
 
@@ -103,8 +103,9 @@ def _toml(value: Any) -> str:
 
 def _fingerprint(study: Study, scenario: Scenario) -> str:
     facts: dict[str, Any] = {"scenario": unstructure(evolve(scenario, seed=0)), "code": code_digest()}
-    if scenario.workload.file:
-        facts["file"] = _file_digest(study.scenario_path.parent / scenario.workload.file)
+    for key, file in (("file", scenario.workload.file), ("links", scenario.machine.hosts.file)):
+        if file:
+            facts[key] = _file_digest(study.scenario_path.parent / file)
     if loaded():
         facts["extensions"] = described(loaded())
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -115,7 +116,7 @@ def _file_digest(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise BadInput(str(path), (error.strerror or str(error)).lower(), "a readable trace") from None
+        raise BadInput(str(path), (error.strerror or str(error)).lower(), "a readable file") from None
 
 
 @cache

@@ -214,6 +214,10 @@ async def _alloc(client: VmallocClient, cpu: _Cpu) -> None:
         area = await client.vmalloc(pages * page_size, align * page_size, may_block=may_block)
     if area is not None:
         cpu.areas.append(area)
+        costs = cpu.scenario.costs
+        beside_ns = costs.call_ns + pages * costs.page_ns
+        if beside_ns:
+            await client.sleep(beside_ns)
 
 
 async def _map(client: VmallocClient, cpu: _Cpu) -> None:
