@@ -1,8 +1,9 @@
 """Extensions: files from anywhere that offer what a folder's own files do, for as long as they are loaded.
 
 A file says by its shape what it is: what it offers by its name (`my_policy.py` the function `my_policy`, or the
-attrs class `MyPolicy`) is called with the parameters of exactly one kind, or says by its annotation which of two. It is executed once, as a module of its
-own, and offered by the registry of its kind's folder under its name, which must be free there.
+attrs class `MyPolicy`) is called with the parameters of exactly one kind, or says by its annotation which of two.
+It is executed once, as a module of its own, and offered by the registry of its kind's folder under its name, which
+must be free there.
 
 An extension carries its source: whoever runs a scenario elsewhere, in a worker process or on another machine,
 installs it there first, and what took part in a run is known by a digest.
@@ -173,7 +174,7 @@ def _kind_of(module: ModuleType, where: str) -> str:
     if len(kinds) > 1:
         kinds = [kind for kind in kinds if shapes[kind][1] == _annotation(thing)]
     if len(kinds) != 1:
-        words = "; ".join(f"({', '.join(names)}) -> {result} of {kind}" for kind, (names, result) in shapes.items())
+        words = "; ".join(f"{_shape_in_words(shapes, kind)} of {kind}" for kind in KINDS)
         raise BadInput(where, registry.described(thing), f"the parameters {words}")
     return kinds[0]
 
@@ -183,6 +184,13 @@ def _shapes() -> Iterator[tuple[str, tuple[tuple[str, ...], str]]]:
     for kind in KINDS:
         shape = folder_of(kind).SHAPE
         yield kind, (registry.parameters(shape), _annotation(shape))
+
+
+def _shape_in_words(shapes: Mapping[str, tuple[tuple[str, ...], str]], kind: str) -> str:
+    """Give a kind's parameters, and what it gives where these are another's, too."""
+    names, result = shapes[kind]
+    alone = sum(names == others for others, _ in shapes.values()) == 1
+    return f"({', '.join(names)}){'' if alone else f' -> {result}'}"
 
 
 def _annotation(thing: Callable[..., Any]) -> str:

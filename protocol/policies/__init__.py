@@ -2,7 +2,7 @@
 
 A policy maps the home node of the address and the number of nodes to *rounds*: the nodes of one round
 are asked at once, and the next round only if nobody of this one had the area. It is pure, asks no node
-twice, and begins with the home node (`tests/property/test_policies.py` holds every file to that).
+twice, and begins with the home node (`sim/contracts/policies.py` has all of it).
 """
 
 import sys

@@ -3,7 +3,7 @@
 A strategy maps areas to *rounds* of lock sessions: a session is one message, one acquisition of one
 node's lock and one or more areas under it; the sessions of a round are under way at once, and a round
 starts when the one before has been acknowledged. It is pure, inserts every area exactly once and each
-in its home node (`tests/property/test_strategies.py` holds every file to that).
+in its home node (`sim/contracts/strategies.py` has all of it).
 """
 
 import sys

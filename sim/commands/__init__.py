@@ -75,8 +75,12 @@ def _load_extensions(context: click.Context, _option: object, paths: tuple[Path,
         from sim import extensions
 
         context.call_on_close(extensions.unload)
-        for path in paths:
-            extensions.load(path)
+        try:
+            for path in paths:
+                extensions.load(path)
+        except BaseException:
+            context.close()  # click does not where reading the arguments fails
+            raise
 
 
 def default_out(path: Path) -> Path:

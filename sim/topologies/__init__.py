@@ -2,7 +2,7 @@
 
 Each is one function in a file of its own, named in `machine.topology`. It makes a `Topology` of a scenario.
 Everything in a run lives at some CPU's place (`sim.placement`), so distances between CPUs are all there is to know.
-`tests/property/test_topologies.py` holds every file to the contract.
+`sim/contracts/topologies.py` has the contract.
 """
 
 import sys

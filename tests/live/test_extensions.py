@@ -33,7 +33,7 @@ async def look(client, times):
     for _ in range(times):
         await client.find(VMALLOC_START)
 
-def lazy(scenario, beside):
+def lazy(scenario, beside) -> Plan:
     """CPUs that look for what is not there."""
     cpus = list(range(scenario.machine.cpus))
     script = partial(look, times=scenario.workload.operations // len(cpus))

@@ -69,7 +69,7 @@ from sim.workloads import Plan
 async def run(client):
     {}
 
-def wrong(scenario, beside):
+def wrong(scenario, beside) -> Plan:
     return Plan([0], [], 1, False, lambda world: {{0: run}})
 """
 
