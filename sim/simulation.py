@@ -36,6 +36,7 @@ from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import cost_model
 from sim.errors import BadInput
+from sim.extensions import Extension, loaded
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
 from sim.history import History
@@ -114,6 +115,8 @@ class Outcome:
     """What went wrong, by kind; empty without `[faults]`."""
     cluster: dict[str, Any] = field(factory=dict)
     """What only processes have: commits, connections that broke."""
+    extensions: tuple[Extension, ...] = field(factory=loaded)
+    """What was loaded besides the program's own files."""
 
     @property
     def ok(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from sim.commands import CHECK_FAILED, Session, default_out, printable, progress
+from sim.commands import CHECK_FAILED, Session, default_out, printable, progress, with_extensions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +63,7 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     "--json", "as_json", is_flag=True, help="Print results.json (of variants: by name) instead of tables."
 )
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
+@with_extensions
 @click.pass_obj
 def command(
     session: Session,
@@ -80,8 +81,11 @@ def command(
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
+    from sim import extensions
+
     path = scenario or QUICKSTART
-    words = ["./dev", "run", str(path), *(word for setting in settings for word in ("--set", setting))]
+    words = ["./dev", "run", str(path), *extensions.words()]
+    words += [word for setting in settings for word in ("--set", setting)]
     wanted = timeline or timeline_holds is not None or timeline_window is not None
 
     def run(
