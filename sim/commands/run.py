@@ -2,11 +2,11 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
 
 from sim.commands import CHECK_FAILED, Session, default_out, printable, progress, with_extensions
 
@@ -125,7 +125,7 @@ def run_file(
     return _run_all(file, session, order, console, quiet=quiet)
 
 
-@frozen
+@dataclass(frozen=True)
 class StateFile:
     """Where the state at the end goes, and in which order; `path` is None where it is not asked for."""
 
@@ -156,7 +156,7 @@ def _state_file(path: Path | None, order: str | None) -> StateFile:
     return StateFile(path, order or "node")
 
 
-@frozen
+@dataclass(frozen=True)
 class Order:
     """What a run is asked for besides its scenario."""
 
@@ -192,9 +192,7 @@ def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
 def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Console", *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
     from sim.garbage import collect_leftovers
-    from sim.report.run import Made, run_report
     from sim.results import prepared, to_json, write_files
-    from sim.summary import show_run, show_variants
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
     folders = [session.out / name for name, _scenario in named]
@@ -207,6 +205,9 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
                 runs[name] = _run_one(name, scenario, file.path.parent, folder, order, told)
             collect_leftovers()
             session.finished.append(name or file.path.stem)
+        from sim.report.run import Made, run_report  # what shows results is not needed to start
+        from sim.summary import show_run, show_variants
+
         title = printable(_title(file.path.name, [scenario for _name, scenario in named], order.engine))
         results = {name: run.results for name, run in runs.items()}
         portraits = {name: run.portrait for name, run in runs.items()}
@@ -228,7 +229,7 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
     return 0 if held else CHECK_FAILED
 
 
-@frozen
+@dataclass(frozen=True)
 class Run:
     """What is shown of a run that is over."""
 
@@ -245,12 +246,13 @@ def _run_one(
     order: Order,
     progress: Callable[[int, int], None],
 ) -> Run:
-    from sim.log import log_of
+    timeline = None if order.timeline is None else order.timeline()
+    outcome = order.run(scenario, beside, folder, progress, timeline)
+
+    from sim.log import log_of  # what shows results is not needed to start
     from sim.report.portrait import portrait_of
     from sim.results import results_of, to_json, write_whole
 
-    timeline = None if order.timeline is None else order.timeline()
-    outcome = order.run(scenario, beside, folder, progress, timeline)
     results = results_of(outcome)
     files: dict[Path, str | bytes] = {
         folder / "log.jsonl": log_of(outcome),
