@@ -114,29 +114,20 @@ async def reclaim_list_global(vmap: Vmap, port: Port, node_id: int, reclaimed: A
 
 
 async def drain_vmap_area_work(vmap: Vmap, port: Port) -> None:
-    """Purge once, or until the lazy pages are within their bound: what `drain_vmap_work` does (v6.8: until).
-
-    Does so again if it was queued meanwhile.
-    """
-    again = True
-    while again:
-        vmap.begin_drain()
-        begin_ns = port.now_ns
-        await _drain(vmap, port)
-        port.complete("drain_vmap_area_work", begin_ns, 0, None)
-        again = vmap.end_drain()
-
-
-async def _drain(vmap: Vmap, port: Port) -> None:
+    """Purge once, or until the lazy pages are within their bound: what `drain_vmap_work` does (v6.8: until)."""
+    vmap.begin_drain()
+    begin_ns = port.now_ns
     while True:
         await vmap.purge_lock.acquire(port)
         await purge_vmap_area_lazy(vmap, port, full=False)
         vmap.purge_lock.release(port)
         if vmap.kernel.drain == "once":
-            return
+            break
         nr_lazy = expect(await port.call(LAZY_PAGES, ReadLazyPages()), LazyPages).pages
         if nr_lazy <= vmap.lazy_max_pages:
-            return
+            break
+    port.complete("drain_vmap_area_work", begin_ns, 0, None)
+    vmap.end_drain(port)
 
 
 async def reclaim_and_purge_vmap_areas(vmap: Vmap, port: Port) -> None:

@@ -149,7 +149,10 @@ class Cluster:
             if self.scheduler == "local":
                 cluster = stack.enter_context(
                     distributed.LocalCluster(
-                        n_workers=self.jobs, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+                        n_workers=self.jobs,
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs="ERROR",
                     )
                 )
                 client = stack.enter_context(distributed.Client(cluster))

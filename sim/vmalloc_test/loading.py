@@ -36,9 +36,11 @@ class Run:
     """Starts workers and waits until all are over; answered by nothing."""
 
     workers: Sequence[Worker]
+    page_ns: int
+    """How long a page of their allocations takes besides the area."""
 
 
-def load(workers: Sequence[Worker], unload: Sequence[Pause] = ()) -> Generator[Loading | Run, Answer, None]:
+def load(run: Run, unload: Sequence[Pause] = ()) -> Generator[Loading | Run, Answer, None]:
     """Yield what loading the module once asks for; between loading and unloading its workers run.
 
     `unload` passes before each part is freed.
@@ -51,9 +53,9 @@ def load(workers: Sequence[Worker], unload: Sequence[Pause] = ()) -> Generator[L
         yield UnmapAliases()
     yield Vfree(copy)
     stacks: list[VmapArea] = []
-    for _ in workers:
+    for _ in run.workers:
         stacks.append((yield Vmalloc(STACK_SIZE, THREAD_ALIGN)))
-    yield Run(workers)
+    yield run
     for stack in stacks:
         yield Vfree(stack)
     for part in FREED:

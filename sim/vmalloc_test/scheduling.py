@@ -18,7 +18,6 @@ from typing import Any
 from attrs import define, field
 
 from actors.world import Signal
-from sim.scenario.model import VmallocTest
 
 
 @define(eq=False)
@@ -26,7 +25,8 @@ class Thread:
     """A thread: what it does next, what it is owed for its latest operation, and who waits for its end."""
 
     steps: Generator[Any, Any, None]
-    parameters: VmallocTest
+    page_ns: int
+    """How long a page of its allocations takes besides the area."""
     answer: Any = None
     over: Callable[[], None] = lambda: None
 

@@ -65,7 +65,6 @@ def _parameters(scenario: Scenario, asked: ModuleLoad) -> VmallocTest:
         run_test_mask=asked.run_test_mask,
         test_loop_count=asked.test_loop_count,
         nr_pages=asked.nr_pages,
-        page_ns=asked.page_ns,
     )
 
 
@@ -100,8 +99,10 @@ class Boot:
         vmap.workqueue.turn = queues.turn
         queues.busy = vmap.workqueue.busy
         if cpu == 0:
-            queues.wake(Thread(self._init(vmap), self.scenario.workload.test_vmalloc))
-        mine = Cpu(client, self.scenario.workload.test_vmalloc, self.left_to_rcu, self._jitter(cpu))
+            queues.wake(Thread(self._init(vmap), self.scenario.costs.page_ns))
+        mine = Cpu(
+            client, self.scenario.workload.test_vmalloc, self.scenario.costs, self.left_to_rcu, self._jitter(cpu)
+        )
         while queues.alive:
             if queues.queues[cpu]:
                 await _turn(mine, queues)
@@ -116,7 +117,8 @@ class Boot:
             yield from _pauses(use.pause_ns)
             before = _lock_stat(vmap)
             for time in range(times):
-                yield from load(self._workers(own, f"{asked.name}/{time}"), _pauses(use.unload_ns))
+                workers = self._workers(own, f"{asked.name}/{time}")
+                yield from load(Run(workers, asked.page_ns), _pauses(use.unload_ns))
             after = _lock_stat(vmap)
             self.files.append(
                 {
@@ -168,7 +170,8 @@ async def _turn(cpu: Cpu, queues: RunQueues) -> None:
             mine.popleft()
             _start(operation, thread, queues)
             return
-        cpu.parameters = thread.parameters
+        if cpu.costs.page_ns != thread.page_ns:
+            cpu.costs = evolve(cpu.costs, page_ns=thread.page_ns)
         thread.answer = await cpu.carry_out(operation)
         cpu.free_what_is_due()
         if len(mine) > 1 and queues.ticked(began_ns, port.now_ns):
@@ -182,7 +185,7 @@ def _start(run: Run, parent: Thread, queues: RunQueues) -> None:
     over = workers_done(len(run.workers), lambda: queues.wake(parent))
     queues.alive += len(run.workers)
     for worker in run.workers:
-        queues.wake(Thread(worker.steps(), worker.parameters, over=over))
+        queues.wake(Thread(worker.steps(), run.page_ns, over=over))
 
 
 def _pauses(ns: int) -> list[Pause]:
