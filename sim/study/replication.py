@@ -41,7 +41,7 @@ def replicate(task: Task) -> Record | Failure:
     try:
         return record_of(simulate(task.scenario, task.beside), first=task.replication == 0)
     except Exception as error:
-        return Failure(_one_line(error))
+        return Failure(one_line(error))
 
 
 def record_of(outcome: Outcome, *, first: bool) -> dict[str, Any]:
@@ -55,7 +55,8 @@ def record_of(outcome: Outcome, *, first: bool) -> dict[str, Any]:
     }
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Say in a line what went wrong: of several errors, the first."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return " ".join(f"{type(error).__name__}: {error}".split())
