@@ -337,6 +337,7 @@ class System:
             drain_vmap_work=drain_vmap_area_work,
             window=self.workload.window,
             page_size=page_size,
+            lazy_scale=self.workload.lazy_scale,
             flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
             lock_stat=lambda: self.recorder.locks,
         )

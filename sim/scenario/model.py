@@ -181,7 +181,9 @@ class VmallocTest:
     1 + log2 of 8 CPUs, the base slice of kernel/sched/fair.c). `run_test_mask` is the sum of tests' ids, as listed
     in docs/how-to/run-test-vmalloc.md; `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `grace_period_ns` is how long
     `kvfree_rcu` holds an area: the median of a recorded test of one thread, in which single ones took 26 ms to 5 s;
-    take it for a guess. `cycles_per_us` turns the run's time into the cycles that the summary has.
+    take it for a guess. `cycles_per_us` turns the run's time into the cycles that the summary has. With `scale` s
+    the tests hold 1/s of the areas that they hold in the kernel, and with `lazy_scale` s a purge is due at 1/s of
+    the kernel's lazy pages; see also `costs.tree_scale`.
     """
 
     nr_threads: int = field(default=0, validator=_between(0, 65_535))
@@ -195,6 +197,8 @@ class VmallocTest:
     grace_period_ns: int = field(default=54_500_000, validator=_between(0, 10**12))
     slice_ns: int = field(default=3_000_000, validator=_between(1, 10**12))
     cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))
+    scale: int = field(default=1, validator=_between(1, 10**6))
+    lazy_scale: int = field(default=1, validator=_between(1, 10**6))
 
     @property
     def workers(self) -> int:
