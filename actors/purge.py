@@ -111,21 +111,7 @@ async def reclaim_list_global(vmap: Vmap, port: Port, node_id: int, reclaimed: A
 
 
 async def drain_vmap_area_work(vmap: Vmap, port: Port) -> None:
-    """Do what `drain_vmap_work` does, and again as often as it has been queued meanwhile.
-
-    A work item runs on one worker at a time: queued while it runs, it goes to the end of that worker's list
-    (kernel: `__queue_work()`, `find_worker_executing_work()`). Two drains at once would take both workers of a
-    CPU, one waiting for the other's purge, and none would be left for the purge's helper.
-    """
-    vmap.drain_runs = True
-    await _drain(vmap, port)
-    while vmap.drain_is_pending:
-        await _drain(vmap, port)
-    vmap.drain_runs = False
-
-
-async def _drain(vmap: Vmap, port: Port) -> None:
-    """Purge once, or until the lazy pages are within their bound (v6.8: until)."""
+    """Purge once, or until the lazy pages are within their bound: what `drain_vmap_work` does (v6.8: until)."""
     vmap.begin_drain()
     begin_ns = port.now_ns
     while True:
@@ -138,6 +124,7 @@ async def _drain(vmap: Vmap, port: Port) -> None:
         if nr_lazy <= vmap.lazy_max_pages:
             break
     port.complete("drain_vmap_area_work", begin_ns, 0, None)
+    vmap.end_drain(port)
 
 
 async def reclaim_and_purge_vmap_areas(vmap: Vmap, port: Port) -> None:

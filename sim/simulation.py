@@ -36,11 +36,12 @@ from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import cost_model
 from sim.errors import BadInput
+from sim.extensions import Extension, loaded
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
 from sim.history import History
+from sim.metrics.latency import Latencies
 from sim.metrics.recorder import Recorder
-from sim.metrics.warmup import latencies_without_warmup
 from sim.scenario.model import Scenario
 from sim.timeline.recording import Gauges, Timeline
 from sim.virtual import VirtualWorld
@@ -114,6 +115,8 @@ class Outcome:
     """What went wrong, by kind; empty without `[faults]`."""
     cluster: dict[str, Any] = field(factory=dict)
     """What only processes have: commits, connections that broke."""
+    extensions: tuple[Extension, ...] = field(factory=loaded)
+    """What was loaded besides the program's own files."""
 
     @property
     def ok(self) -> bool:
@@ -203,9 +206,7 @@ class System:
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
-        self.recorder = Recorder(
-            History(workload.cpus), latencies_without_warmup(scenario.warmup, workload.operations), timeline
-        )
+        self.recorder = Recorder(History(workload.cpus), _latencies(scenario, workload.operations), timeline)
         self.kernel = scenario.chosen_kernel
         self.machines = self._node_machines()
         taken = sorted(workload.preload, key=lambda area: area.va_start) if workload.uses_free_space else []
@@ -376,3 +377,11 @@ class System:
         if self.faults is None:
             return Server(address, machine)
         return Server(address, SessionMachine(machine, address, once=self.scenario.faults.once))
+
+
+def _latencies(scenario: Scenario, operations: int) -> Latencies | None:
+    if scenario.warmup.method == "none":
+        return None
+    from sim.metrics.warmup import latencies_without_warmup  # numpy would be a fifth of the time to the first event
+
+    return latencies_without_warmup(scenario.warmup, operations)

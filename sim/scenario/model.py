@@ -4,6 +4,7 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 (`docs/reference/scenario.md`) is generated from this file.
 """
 
+import importlib
 from typing import Any
 
 from attrs import evolve, field, fields, frozen
@@ -262,6 +263,11 @@ class VmallocUse:
         return {attribute.name: getattr(self, attribute.name) for attribute in fields(VmallocUse)[:12]}
 
 
+def _workloads() -> list[str]:
+    """List the workloads; they know scenarios, and so cannot be imported by what scenarios are made of."""
+    return registry.names(importlib.import_module("sim.workloads"))
+
+
 @frozen
 class Workload:
     """`[workload]`: what the CPUs do. `file` is for `trace`; `pages` and `guard` are for `mix` and `open`.
@@ -270,7 +276,7 @@ class Workload:
     `vmalloc`, `preload_areas` are a vmlist: areas of early boot that vmalloc_init() imports.
     """
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "open", "trace", "vmalloc", "test_vmalloc"]))
+    kind: str = field(default="mix", validator=_one_of(_workloads))
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
