@@ -7,8 +7,10 @@ ones with the instants closest together first.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from itertools import islice
+from functools import lru_cache
+from itertools import accumulate, islice
 from types import MappingProxyType
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -35,8 +37,7 @@ MOST_CHOICES = 400
 """Sets that are looked at for one purge."""
 
 
-@frozen
-class Candidate:
+class Candidate(NamedTuple):
     """A free that a purge may have taken: its number, the node whose lazy list it went to, and its address."""
 
     index: int
@@ -70,22 +71,55 @@ def choices(candidates: Sequence[Candidate], known: Known) -> Iterator[tuple[int
     if len(candidates) <= known.count:
         yield tuple(candidate.index for candidate in candidates)
         return
-    certain = max(0, known.count - NEAR)
-    near = candidates[certain : known.count + NEAR]
-    head = tuple(one.index for one in candidates[:certain])
-    pages = None if known.pages is None else known.pages - sum(one.pages for one in candidates[:certain])
-    least, most = _bounds(near, known)
+    head, near, left = _parted(candidates, known)
     found = False
-    for positions in islice(
-        _prefixes([one.node for one in near], known.count - certain, least, most), MOST_CHOICES
-    ):
-        if all(known.within[0] <= near[position].va_start < known.within[1] for position in positions) and (
-            pages is None or pages == sum(near[position].pages for position in positions)
-        ):
-            found = True
-            yield head + tuple(near[position].index for position in positions)
+    for positions in _fitting(near, left):
+        found = True
+        yield head + tuple(near[position].index for position in positions)
     if not found and not known.taken and not known.spared:
-        yield head + tuple(one.index for one in near[: known.count - certain])
+        yield head + tuple(one.index for one in near[: left.count])
+
+
+def likeliest(candidates: Sequence[Candidate], known: Known) -> tuple[int, ...]:
+    """Give the first of the `choices`, for an unbounded purge; what was asked lately is remembered."""
+    if len(candidates) <= known.count:
+        return tuple(candidate.index for candidate in candidates)
+    head, near, left = _parted(candidates, known)
+    return head + _likeliest_of(near, left.count, left.within, left.pages)
+
+
+@lru_cache(maxsize=1024)
+def _likeliest_of(
+    near: tuple[Candidate, ...], count: int, within: tuple[int, int], pages: int | None
+) -> tuple[int, ...]:
+    positions = next(_fitting(near, Known(count, within, pages)), range(count))
+    return tuple(near[position].index for position in positions)
+
+
+def _parted(candidates: Sequence[Candidate], known: Known) -> tuple[tuple[int, ...], tuple[Candidate, ...], Known]:
+    """Part those that are taken for certain from the near ones, and say what is known of these."""
+    certain = max(0, known.count - NEAR)
+    first = candidates[:certain]
+    pages = None if known.pages is None else known.pages - sum(one.pages for one in first)
+    left = Known(known.count - certain, known.within, pages, known.taken, known.spared)
+    return tuple(one.index for one in first), tuple(candidates[certain : known.count + NEAR]), left
+
+
+def _fitting(near: Sequence[Candidate], known: Known) -> Iterator[tuple[int, ...]]:
+    """Give the positions of the candidates in each set that fits what is known."""
+    first, end = known.within
+    outside = {position for position, one in enumerate(near) if not first <= one.va_start < end}
+    all_inside = min(outside, default=len(near))
+    pages = [one.pages for one in near]
+    pages_below = [0, *accumulate(pages)]
+    least, most = _bounds(near, known)
+    for low, taken in islice(_windows([one.node for one in near], known.count, least, most), MOST_CHOICES):
+        if (
+            low <= all_inside
+            and outside.isdisjoint(taken)
+            and known.pages in (None, pages_below[low] + sum(map(pages.__getitem__, taken)))
+        ):
+            yield (*range(low), *taken)
 
 
 def _bounds(near: Sequence[Candidate], known: Known) -> tuple[dict[int, int], dict[int, int]]:
@@ -108,18 +142,27 @@ def _prefixes(
     least: Mapping[int, int] = MappingProxyType({}),
     most: Mapping[int, int] = MappingProxyType({}),
 ) -> Iterator[tuple[int, ...]]:
-    """Give the ways to take `wanted` positions: a prefix of each node's, no shorter than those of lower nodes.
+    """Give the ways to take `wanted` positions: a prefix of each node's, no shorter than those of lower nodes."""
+    for low, taken in _windows(nodes, wanted, least, most):
+        yield (*range(low), *taken)
+
+
+def _windows(
+    nodes: Sequence[int], wanted: int, least: Mapping[int, int], most: Mapping[int, int]
+) -> Iterator[tuple[int, list[int]]]:
+    """Give each of the `_prefixes` as a number of positions all of which are taken, and those above.
 
     Of a node are taken `least` at least and `most` at most. Each way is what is taken of a window between the first
     position that is left and the last that is taken; the narrowest windows come first.
     """
+    bounded = bool(least or most)
     for spread in range(len(nodes) + 1):
         for low in range(max(0, wanted - spread), min(wanted, len(nodes) - spread) + 1):
-            window = nodes[low : low + spread]
             # The list of the first one's node was taken before those of higher nodes; so were the last one's.
-            if spread and not window[0] < window[-1]:
+            if spread and not nodes[low] < nodes[low + spread - 1]:
                 continue
-            before = Counter(nodes[:low])
+            window = nodes[low : low + spread]
+            before = Counter(nodes[:low]) if bounded else Counter[int]()
             own = Counter(window)
             if any(before[node] > count for node, count in most.items()) or any(
                 before[node] + own[node] < count for node, count in least.items()
@@ -136,7 +179,7 @@ def _prefixes(
                 for node in free
             ]
             for taken in _in_window(window, bounds, 0, wanted - low - len(all_taken)):
-                yield (*range(low), *(low + position for position in sorted((*all_taken, *taken))))
+                yield low, [low + position for position in sorted((*all_taken, *taken))]
 
 
 def _in_window(
