@@ -156,30 +156,52 @@ def _windows(
     position that is left and the last that is taken; the narrowest windows come first.
     """
     bounded = bool(least or most)
-    for spread in range(len(nodes) + 1):
+    from_level, above_level = _counts(nodes)
+    if 0 <= wanted <= len(nodes) and not (bounded and _out_of_bounds(Counter(nodes[:wanted]), (), least, most)):
+        yield wanted, []
+    for spread in range(2, len(nodes) + 1):
         for low in range(max(0, wanted - spread), min(wanted, len(nodes) - spread) + 1):
             # The list of the first one's node was taken before those of higher nodes; so were the last one's.
-            if spread and not nodes[low] < nodes[low + spread - 1]:
+            first, last, end = nodes[low], nodes[low + spread - 1], low + spread
+            if not first < last:
                 continue
-            window = nodes[low : low + spread]
+            sure = from_level[last][end] - from_level[last][low]
+            most_others = above_level[first][end] - above_level[first][low] - sure
+            if not 0 <= wanted - low - sure <= most_others:
+                continue
+            window = nodes[low:end]
             before = Counter(nodes[:low]) if bounded else Counter[int]()
-            own = Counter(window)
-            if any(before[node] > count for node, count in most.items()) or any(
-                before[node] + own[node] < count for node, count in least.items()
-            ):
-                continue
-            free = [node for node in sorted(own) if window[0] < node < window[-1]]
-            all_taken = [position for position, node in enumerate(window) if node >= window[-1]]
-            if any(own[node] and least.get(node, 0) > before[node] for node in own if node <= window[0]) or any(
-                before[node] + own[node] > most.get(node, len(nodes)) for node in own if node >= window[-1]
-            ):
+            if bounded and _out_of_bounds(before, window, least, most):
                 continue
             bounds = [
                 (node, least.get(node, 0) - before[node], most.get(node, len(nodes)) - before[node])
-                for node in free
+                for node in sorted(set(window))
+                if first < node < last
             ]
-            for taken in _in_window(window, bounds, 0, wanted - low - len(all_taken)):
+            all_taken = [position for position, node in enumerate(window) if node >= last]
+            for taken in _in_window(window, bounds, 0, wanted - low - sure):
                 yield low, [low + position for position in sorted((*all_taken, *taken))]
+
+
+def _counts(nodes: Sequence[int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Count, for each node, positions of it or higher nodes, and of higher ones, below each position."""
+    return (
+        {level: [0, *accumulate(node >= level for node in nodes)] for level in set(nodes)},
+        {level: [0, *accumulate(node > level for node in nodes)] for level in set(nodes)},
+    )
+
+
+def _out_of_bounds(
+    before: Counter[int], window: Sequence[int], least: Mapping[int, int], most: Mapping[int, int]
+) -> bool:
+    """Tell whether a window takes too many or too few of some node, whatever it takes of those in between."""
+    own = Counter(window)
+    return (
+        any(before[node] > count for node, count in most.items())
+        or any(before[node] + own[node] < count for node, count in least.items())
+        or any(least.get(node, 0) > before[node] for node in own if node <= window[0])
+        or any(before[node] + own[node] > most[node] for node in own if node >= window[-1] and node in most)
+    )
 
 
 def _in_window(
