@@ -124,6 +124,7 @@ async def drain_vmap_area_work(vmap: Vmap, port: Port) -> None:
         if nr_lazy <= vmap.lazy_max_pages:
             break
     port.complete("drain_vmap_area_work", begin_ns, 0, None)
+    vmap.end_drain(port)
 
 
 async def reclaim_and_purge_vmap_areas(vmap: Vmap, port: Port) -> None:

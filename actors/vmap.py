@@ -61,10 +61,13 @@ class Vmap:
     """What is queued when too much is lazily freed: `purge.drain_vmap_area_work` (kernel: DECLARE_WORK)."""
     window: Window = Window()
     page_size: int = PAGE_SIZE
+    lazy_scale: int = 1
+    """By how much less may be lazily freed than in the kernel: for runs that hold as many times fewer areas."""
     flush_ns: int = 0
     """What a flush of all TLBs takes."""
     drain_is_pending: bool = False
     """Whether drain_vmap_work is queued and not begun."""
+    drain_is_running: bool = False
     drains_queued: int = 0
     purges: list[Purge] = field(factory=list)
     nr_lazy_highest: int = 0
@@ -77,7 +80,8 @@ class Vmap:
     def count_lazy(self, port: Port, nr_lazy: int) -> None:
         """Take note that a free made `nr_lazy` pages lazily freed; above the bound `drain_vmap_work` is queued.
 
-        It is queued once at a time (kernel: `schedule_work(&drain_vmap_work)`), and again as soon as it runs.
+        It is queued once at a time (kernel: `schedule_work(&drain_vmap_work)`), and again as soon as it runs, but
+        then it waits for its own end: a work item never runs twice at once (kernel/workqueue.c).
         """
         self.nr_lazy_highest = max(self.nr_lazy_highest, nr_lazy)
         if nr_lazy > self.lazy_max_pages:
@@ -85,12 +89,21 @@ class Vmap:
             if not self.drain_is_pending:
                 self.drain_is_pending = True
                 self.drains_queued += 1
-                self._queue_drain(port)
+                if not self.drain_is_running:
+                    self._queue_drain(port)
 
     def begin_drain(self) -> None:
         """Take note that `drain_vmap_work` has begun."""
+        assert not self.drain_is_running, "drain_vmap_work runs twice at once"
+        self.drain_is_running = True
         self.drain_is_pending = False
         self.undrained_excess = 0
+
+    def end_drain(self, port: Port) -> None:
+        """Take note that `drain_vmap_work` is over; if it was queued meanwhile it runs again, on the same CPU."""
+        self.drain_is_running = False
+        if self.drain_is_pending:
+            self._queue_drain(port)
 
     def _queue_drain(self, port: Port) -> None:
         if self.kernel.helpers == "unbound":
@@ -105,8 +118,8 @@ class Vmap:
 
     @property
     def lazy_max_pages(self) -> int:
-        """See `protocol.kernel.lazy_max_pages`."""
-        return lazy_max_pages(self.online_cpus, self.page_size)
+        """See `protocol.kernel.lazy_max_pages`; scaled, rounded up."""
+        return -(-lazy_max_pages(self.online_cpus, self.page_size) // self.lazy_scale)
 
     def address(self, node_id: int) -> Address:
         """Give where a node is served."""

@@ -5,10 +5,13 @@ from types import ModuleType
 
 import protocol.policies
 import protocol.strategies
+import sim.checks
+import sim.costs
+import sim.topologies
 import sim.workloads
 from protocol import registry
 from protocol.kernel import KERNELS
-from sim.costs import MODELS
+from sim.scenario import presets
 
 Catalogue = dict[str, str]
 
@@ -22,6 +25,9 @@ CATALOGUES: dict[str, Callable[[], Catalogue]] = {
     "policies": lambda: _folder(protocol.policies),
     "strategies": lambda: _folder(protocol.strategies),
     "workloads": lambda: _folder(sim.workloads),
-    "costs": lambda: {name: (model.__doc__ or "").partition("\n")[0] for name, model in MODELS.items()},
+    "costs": lambda: _folder(sim.costs),
+    "topologies": lambda: _folder(sim.topologies),
+    "presets": presets.summaries,
+    "checks": lambda: _folder(sim.checks),
 }
 """What can be listed: for each, names and summaries."""

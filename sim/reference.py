@@ -12,6 +12,7 @@ from attrs import NOTHING, Attribute, fields, has
 
 from protocol import codec
 from protocol.kernel import CHOICES, KERNELS
+from sim.calibration.reference import targets_page
 from sim.catalogue import CATALOGUES
 from sim.results import write_files
 from sim.scenario.model import Scenario
@@ -105,6 +106,7 @@ def catalogue_page() -> str:
 PAGES = {
     "scenario.md": scenario_page,
     "study.md": lambda: study_page(table_lines),
+    "targets.md": lambda: targets_page(table_lines),
     "kernels.md": kernels_page,
     "catalogue.md": catalogue_page,
     "messages.md": messages_page,

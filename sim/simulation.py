@@ -34,14 +34,14 @@ from protocol.node import NodeMachine
 from protocol.sessions import SessionMachine
 from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
-from sim.costs import CostModel, MessagePassing
+from sim.costs import cost_model
 from sim.errors import BadInput
+from sim.extensions import Extension, loaded
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.latency import Latencies
 from sim.metrics.recorder import Recorder
-from sim.queueing import Queueing
 from sim.scenario.model import Scenario
 from sim.timeline.recording import Gauges, Timeline
 from sim.virtual import VirtualWorld
@@ -115,6 +115,8 @@ class Outcome:
     """What went wrong, by kind; empty without `[faults]`."""
     cluster: dict[str, Any] = field(factory=dict)
     """What only processes have: commits, connections that broke."""
+    extensions: tuple[Extension, ...] = field(factory=loaded)
+    """What was loaded besides the program's own files."""
 
     @property
     def ok(self) -> bool:
@@ -150,7 +152,7 @@ def simulate(
     observer = recorder.observer()
     faults = system.faults
     world: VirtualWorld | LiveWorld = (
-        VirtualWorld(_costs(scenario), scenario.machine.cpus, observer, pause, faults)
+        VirtualWorld(cost_model(scenario, beside), scenario.machine.cpus, observer, pause, faults)
         if engine == "virtual"
         else LiveWorld(observer, pause, faults)
     )
@@ -335,7 +337,7 @@ class System:
             drain_vmap_work=drain_vmap_area_work,
             window=self.workload.window,
             page_size=page_size,
-            flush_ns=self.scenario.costs.tlb_flush_ns,
+            flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
         )
 
     def _address(self, node_id: int) -> str:
@@ -383,10 +385,3 @@ def _latencies(scenario: Scenario, operations: int) -> Latencies | None:
     from sim.metrics.warmup import latencies_without_warmup  # numpy would be a fifth of the time to the first event
 
     return latencies_without_warmup(scenario.warmup, operations)
-
-
-def _costs(scenario: Scenario) -> CostModel:
-    costs = scenario.costs
-    if costs.model == "queueing":
-        return Queueing(scenario.seed, costs.service_ns, costs.distribution, costs.link_ns)
-    return MessagePassing(costs.lock_ns, costs.visit_ns, costs.insert_ns, costs.link_ns)

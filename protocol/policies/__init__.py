@@ -2,7 +2,7 @@
 
 A policy maps the home node of the address and the number of nodes to *rounds*: the nodes of one round
 are asked at once, and the next round only if nobody of this one had the area. It is pure, asks no node
-twice, and begins with the home node (`tests/property/test_policies.py` holds every file to that).
+twice, and begins with the home node (`sim/contracts/policies.py` has all of it).
 """
 
 import sys
@@ -20,6 +20,10 @@ class Policy(Protocol):
     def __call__(self, home: int, nr_nodes: int) -> Rounds:
         """Give the rounds of node ids to ask for an address whose home is node `home` of `nr_nodes`."""
         ...
+
+
+SHAPE = Policy
+"""What the files of this folder offer (see `protocol.registry`)."""
 
 
 class PolicyBroken(VmapsimError):

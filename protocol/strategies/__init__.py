@@ -3,11 +3,12 @@
 A strategy maps areas to *rounds* of lock sessions: a session is one message, one acquisition of one
 node's lock and one or more areas under it; the sessions of a round are under way at once, and a round
 starts when the one before has been acknowledged. It is pure, inserts every area exactly once and each
-in its home node (`tests/property/test_strategies.py` holds every file to that).
+in its home node (`sim/contracts/strategies.py` has all of it).
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import chain, islice, repeat
 from typing import Protocol, TypeAlias
 
 from attrs import define
@@ -38,6 +39,25 @@ class Strategy(Protocol):
         ...
 
 
+Conversation: TypeAlias = Generator[tuple[LockSession, ...], int, None]
+"""Yields one round after the other, and is told of each how many nanoseconds it waited for locks."""
+
+
+class Adaptive(Strategy, Protocol):
+    """The shape of a strategy that makes each round when it has seen how the one before went.
+
+    Its plain rounds, `__call__`, are those for locks that nobody else wants.
+    """
+
+    def adapt(self, areas: Sequence[VmapArea], layout: ZoneLayout) -> Conversation:
+        """Insert `areas`, round by round."""
+        ...
+
+
+SHAPE = Strategy
+"""What the files of this folder offer (see `protocol.registry`)."""
+
+
 def load(name: str, *, chunk: int = 8) -> Strategy:
     """Give the strategy called `name`; `chunk` is the largest session of `chunked`, in areas.
 
@@ -50,6 +70,22 @@ def load(name: str, *, chunk: int = 8) -> Strategy:
 def needs_one_lock(strategy: Strategy) -> bool:
     """Tell whether `strategy` only makes sense where one actor, with one lock, owns all the trees."""
     return bool(getattr(strategy, "one_lock", False))
+
+
+def adaptation(strategy: Strategy) -> Callable[[Sequence[VmapArea], ZoneLayout], Conversation] | None:
+    """Give the `adapt` of an adaptive strategy, None of all others."""
+    return getattr(strategy, "adapt", None)
+
+
+def rounds_if(waits_ns: Iterable[int], conversation: Conversation) -> Rounds:
+    """Give the rounds that a conversation makes if they wait so long; 0 where `waits_ns` ends."""
+    rounds = list(islice(conversation, 1))
+    for waited_ns in chain(waits_ns, repeat(0)):
+        try:
+            rounds.append(conversation.send(waited_ns))
+        except StopIteration:
+            break
+    return tuple(rounds)
 
 
 def group_by_node(areas: Sequence[VmapArea], layout: ZoneLayout) -> list[LockSession]:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 CHECK_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 PIPE_COLUMNS = 120
 """Columns of the tables where there is no terminal to ask."""
@@ -50,6 +54,33 @@ class Session:
             force_terminal=self.terminal or None,
             width=None if self.terminal else PIPE_COLUMNS,
         )
+
+
+def with_extensions(command: Decorated) -> Decorated:
+    """Give a command the option `--extension`: files that are loaded before it runs, until it is over."""
+    return click.option(
+        "--extension",
+        "extensions",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        callback=_load_extensions,
+        expose_value=False,
+        help="A Python file: one policy, strategy, … more (docs/how-to/extend.md); may be repeated.",
+    )(command)
+
+
+def _load_extensions(context: click.Context, _option: object, paths: tuple[Path, ...]) -> None:
+    if paths:
+        from sim import extensions
+
+        context.call_on_close(extensions.unload)
+        try:
+            for path in paths:
+                extensions.load(path)
+        except BaseException:
+            context.close()  # click does not where reading the arguments fails
+            raise
 
 
 def default_out(path: Path) -> Path:

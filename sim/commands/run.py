@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, default_out, printable, progress
+from sim.commands import CHECK_FAILED, Session, default_out, printable, progress, with_extensions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +63,7 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     "--json", "as_json", is_flag=True, help="Print results.json (of variants: by name) instead of tables."
 )
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
+@with_extensions
 @click.pass_obj
 def command(
     session: Session,
@@ -80,8 +81,11 @@ def command(
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
+    from sim import extensions
+
     path = scenario or QUICKSTART
-    words = ["./dev", "run", str(path), *(word for setting in settings for word in ("--set", setting))]
+    words = ["./dev", "run", str(path), *extensions.words()]
+    words += [word for setting in settings for word in ("--set", setting)]
     wanted = timeline or timeline_holds is not None or timeline_window is not None
 
     def run(
@@ -187,6 +191,7 @@ def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
 
 def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Console", *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
+    from sim.garbage import collect_leftovers
     from sim.results import prepared, to_json, write_files
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
@@ -198,6 +203,7 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
         for (name, scenario), folder in zip(named, folders, strict=True):
             with progress(name or file.path.stem, quiet) as told:
                 runs[name] = _run_one(name, scenario, file.path.parent, folder, order, told)
+            collect_leftovers()
             session.finished.append(name or file.path.stem)
         from sim.report.run import Made, run_report  # what shows results is not needed to start
         from sim.summary import show_run, show_variants

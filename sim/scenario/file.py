@@ -21,6 +21,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
+from sim.scenario import presets
 from sim.scenario.faults import fits, patterns
 from sim.scenario.model import KernelChoices, Scenario
 from sim.scenario.settings import Table, leaves, put, read_settings, shown
@@ -65,18 +66,22 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
         put(table, key, value, f"--set {key}")
     file = ScenarioFile(
         path,
-        structure(table, str(path), changes.keys()),
-        list(_variants(table, variant_tables, str(path), changes.keys())),
+        structure(table, str(path), changes.keys(), path.parent),
+        list(_variants(table, variant_tables, path, changes.keys())),
     )
     _refuse_settings_without_effect(changes, file)
     return file
 
 
-def structure(table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset()) -> Scenario:
-    """Make a scenario of a table, with its kernel's choices where it makes none.
+def structure(
+    table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset(), beside: Path = Path()
+) -> Scenario:
+    """Make a scenario of a table, with a preset's constants and its kernel's choices where it makes none.
 
+    A costs file is looked up in the folder `beside`.
     Raises `BadInput` with a text that names the key, after `where`, or after `--set` for `set_keys`.
     """
+    table = presets.under(table, beside, where, read_toml)
     scenario = _with_its_kernel(structure_as(Scenario, table, where, set_keys), table)
     _refuse_unknown_actors(scenario, where)
     if scenario.workload.kind == "trace" and not scenario.workload.file:
@@ -146,7 +151,8 @@ def read_toml(path: Path) -> Table:
         raise BadInput(str(path), f"no TOML ({error})", "a TOML file") from None
 
 
-def _variants(table: Table, variant_tables: object, where: str, set_keys: Set[str]) -> Iterator[NamedScenario]:
+def _variants(table: Table, variant_tables: object, path: Path, set_keys: Set[str]) -> Iterator[NamedScenario]:
+    where = str(path)
     if not isinstance(variant_tables, list):
         raise BadInput(f"{where}: variant", shown(variant_tables), "[[variant]] tables")
     names: set[str] = set()
@@ -169,7 +175,7 @@ def _variants(table: Table, variant_tables: object, where: str, set_keys: Set[st
             varied.update(leaves(outer, value, f"{here}: set"))
         for key, value in varied.items():
             put(changed, key, value, f"{here}: {key}")
-        scenario = structure(changed, f"{where}: variant {name!r}", set_keys - varied.keys())
+        scenario = structure(changed, f"{where}: variant {name!r}", set_keys - varied.keys(), path.parent)
         yield NamedScenario(name, scenario, varied)
 
 
@@ -246,6 +252,7 @@ def _make_converter() -> cattrs.Converter:
 
     lists(list[int], "a list of integers")
     lists(list[str], "a list of strings")
+    lists(list[list[int]], "a list of lists of integers")
 
     def is_list_of_tables(kind: Any) -> bool:
         return get_origin(kind) is list and has(get_args(kind)[0])

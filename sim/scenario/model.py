@@ -4,6 +4,7 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 (`docs/reference/scenario.md`) is generated from this file.
 """
 
+import importlib
 from typing import Any
 
 from attrs import evolve, field, fields, frozen
@@ -13,16 +14,14 @@ import protocol.strategies
 from protocol import registry
 from protocol.kernel import CHOICES, KERNELS, Kernel
 from protocol.pools import MAX_VA_SIZE_PAGES
-from sim.costs import MODELS
-from sim.queueing import DISTRIBUTIONS
+from sim.scenario.costs import Costs
 from sim.scenario.faults import Faults
+from sim.scenario.machine import Machine
 from sim.scenario.values import SHARE as _SHARE
-from sim.scenario.values import Allowed, Impossible
+from sim.scenario.values import Impossible
 from sim.scenario.values import allowed as _allowed
 from sim.scenario.values import between as _between
 from sim.scenario.values import one_of as _one_of
-
-TOPOLOGIES = ("flat",)
 
 DEFAULT_KERNEL = "6.16"
 
@@ -34,7 +33,10 @@ _PAGES = _allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
 )
-_COST_NS = _between(0, 10**9)
+_GROUPS = _allowed(
+    lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 64,
+    "[fewest, most] with 1 <= fewest <= most <= 64",
+)
 _FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
 
@@ -94,40 +96,6 @@ class KernelChoices:
     def of(cls, kernel: Kernel) -> "KernelChoices":
         """Give the choices of a kernel."""
         return cls(**{attribute.name: getattr(kernel, attribute.name) for attribute in fields(cls)})
-
-
-@frozen
-class Machine:
-    """`[machine]`: who asks, and how far it is from everybody else."""
-
-    cpus: int = field(default=16, validator=_between(1, 4096))
-    topology: str = field(default="flat", validator=_one_of(lambda: list(TOPOLOGIES)))
-
-
-@frozen
-class Costs:
-    """`[costs]`: nanoseconds; see `sim.costs` for where the defaults come from.
-
-    `lock_ns` to `insert_ns` are for `message-passing`. For `queueing` a request's service takes `service_ns` on
-    average, drawn from `distribution`, whatever it asks for. `link_ns` is for both.
-
-    `tlb_flush_ns` is what a purge's flush of all TLBs takes; what is published about that differs by a factor of
-    seven, so it is a parameter to vary and not a measurement.
-    """
-
-    model: str = field(
-        default="message-passing",
-        validator=Allowed(
-            lambda value: value in MODELS, lambda: f"{', '.join(MODELS)} (shared-memory is not built yet)"
-        ),
-    )
-    lock_ns: int = field(default=20, validator=_COST_NS)
-    visit_ns: int = field(default=8, validator=_COST_NS)
-    insert_ns: int = field(default=40, validator=_COST_NS)
-    link_ns: int = field(default=60, validator=_COST_NS)
-    service_ns: int = field(default=1000, validator=_COST_NS)
-    distribution: str = field(default="exponential", validator=_one_of(lambda: list(DISTRIBUTIONS)))
-    tlb_flush_ns: int = field(default=1000, validator=_COST_NS)
 
 
 @frozen
@@ -210,11 +178,9 @@ class VmallocTest:
 
     Worker i is a thread on CPU i modulo `machine.cpus`; workers of one CPU take turns of `slice_ns` (0.75 ms times
     1 + log2 of 8 CPUs, the base slice of kernel/sched/fair.c). `run_test_mask` is the sum of tests' ids, as listed
-    in docs/how-to/run-test-vmalloc.md; `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `page_ns` is how long each
-    page of an allocation takes besides its area (to be had, cleared and mapped; no figure is published for it
-    alone). `grace_period_ns` is how long `kvfree_rcu` holds an area: the median of a recorded test of one thread,
-    in which single ones took 26 ms to 5 s; take it for a guess. `cycles_per_us` turns the run's time into the
-    cycles that the summary has.
+    in docs/how-to/run-test-vmalloc.md; `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `grace_period_ns` is how long
+    `kvfree_rcu` holds an area: the median of a recorded test of one thread, in which single ones took 26 ms to 5 s;
+    take it for a guess. `cycles_per_us` turns the run's time into the cycles that the summary has.
     """
 
     nr_threads: int = field(default=0, validator=_between(0, 65_535))
@@ -225,7 +191,6 @@ class VmallocTest:
     use_huge: bool = False
     run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
     nr_pcpu_objects: int = field(default=35_000, validator=_between(1, 10**7))
-    page_ns: int = field(default=0, validator=_COST_NS)
     grace_period_ns: int = field(default=54_500_000, validator=_between(0, 10**12))
     slice_ns: int = field(default=3_000_000, validator=_between(1, 10**12))
     cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))
@@ -248,9 +213,13 @@ class VmallocUse:
     `alloc` and `free` are vmalloc() and vfree(), `map` and `unmap` vm_map_ram() and vm_unmap_ram(), `percpu` gets a
     per-CPU chunk's areas or frees them, `find` is find_vmap_area(), `exceed` find_vmap_area_exceed_addr(), and so
     on. Of the allocations `ioremap` are I/O mappings and `module` go to the module range, `nonblocking` must not
-    sleep (for kernels that can). `interior` is the share of addresses that are no area's start. `held_areas` is
-    how many areas each CPU keeps: with more it frees instead of allocating. `window_pages` is the size of the
-    vmalloc space, 0 for x86_64's 32 TiB.
+    sleep (for kernels that can). `interior` is the share of addresses that are no area's start; of `dump_obj` it is
+    any object in an area. `held_areas` is how many areas each CPU keeps: with more it frees instead of allocating.
+    `window_pages` is the size of the vmalloc space, 0 for x86_64's 32 TiB.
+
+    A per-CPU chunk has an area for each of its groups (of CPUs near each other: NUMA nodes), `percpu_groups` of
+    them, `percpu_pages` long and aligned, `percpu_distance_pages` from one to the next (0: twice their length). On
+    x86_64 that is 512 pages, a huge page, and as far as their first chunk's memory happens to be.
     """
 
     alloc: float = field(default=0.34, validator=_SHARE)
@@ -271,11 +240,20 @@ class VmallocUse:
     interior: float = field(default=0.10, validator=_SHARE)
     held_areas: int = field(default=2_000, validator=_between(1, 10**7))
     window_pages: int = field(default=0, validator=_between(0, 2**33))
+    percpu_groups: list[int] = field(factory=lambda: [1, 4], validator=_GROUPS)
+    percpu_pages: int = field(default=64, validator=_between(1, 2**18))
+    percpu_distance_pages: int = field(default=0, validator=_between(0, 2**32))
 
     def __attrs_post_init__(self) -> None:
         total = sum(self.shares.values())
         if abs(total - 1.0) > 1e-9:
             raise Impossible(" + ".join(self.shares), float(f"{total:.12g}"), "shares that sum to 1")
+        if 0 < self.percpu_distance_pages < self.percpu_pages:
+            raise Impossible(
+                "percpu_distance_pages",
+                self.percpu_distance_pages,
+                f"0, or at least percpu_pages, {self.percpu_pages}",
+            )
         if self.ioremap + self.module > 1.0:
             raise Impossible("ioremap + module", self.ioremap + self.module, "shares of allocations, at most 1")
 
@@ -283,6 +261,11 @@ class VmallocUse:
     def shares(self) -> dict[str, float]:
         """The shares of operations, by name, in the order of the keys."""
         return {attribute.name: getattr(self, attribute.name) for attribute in fields(VmallocUse)[:12]}
+
+
+def _workloads() -> list[str]:
+    """List the workloads; they know scenarios, and so cannot be imported by what scenarios are made of."""
+    return registry.names(importlib.import_module("sim.workloads"))
 
 
 @frozen
@@ -293,7 +276,7 @@ class Workload:
     `vmalloc`, `preload_areas` are a vmlist: areas of early boot that vmalloc_init() imports.
     """
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "open", "trace", "vmalloc", "test_vmalloc"]))
+    kind: str = field(default="mix", validator=_one_of(_workloads))
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)

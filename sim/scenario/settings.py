@@ -34,7 +34,7 @@ def leaves(key: str, value: object, where: str) -> Iterator[tuple[str, Any]]:
     """Give the keys of single values that a setting consists of. Raises `BadInput` for an empty key."""
     if not all(key.split(".")):
         raise BadInput(where, f"an empty key in {shown(key)}", "keys like table.key")
-    if isinstance(value, dict) and has(_kind_of(key)):
+    if isinstance(value, dict) and has(kind_of(key)):
         for inner, inner_value in value.items():
             yield from leaves(f"{key}.{inner}", inner_value, where)
     else:
@@ -69,10 +69,10 @@ def _value_of(key: str, text: str) -> object:
     if read.keys() != {"value"}:
         raise BadInput(where, f"more than a value in {shown(text)}", one_value)
     value = read["value"]
-    return text if _kind_of(key) is str and not isinstance(value, str) else value
+    return text if kind_of(key) is str and not isinstance(value, str) else value
 
 
-def _kind_of(key: str) -> Any:
+def kind_of(key: str) -> Any:
     """Give the type that a scenario has at a key; None where it has no such key."""
     kind: Any = Scenario
     for step in key.split("."):

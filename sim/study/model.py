@@ -44,7 +44,7 @@ _SOME = Allowed(bool, lambda: "a name")
 
 
 def _check_names() -> list[str]:
-    return [name.replace("-", "_") for name in registry.names(checks)]
+    return registry.names(checks)
 
 
 @frozen

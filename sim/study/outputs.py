@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
+from sim.extensions import described, loaded
 from sim.report.study import study_report
 from sim.study.campaign import CellResult
 from sim.study.cells import code_digest
@@ -39,6 +40,7 @@ def summary_of(study: Study, tables: dict[str, Any]) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": version("vmapsim"),
         "code": f"sha256:{code_digest()}",
+        **({"extensions": known} if (known := described(loaded())) else {}),
         "study": {
             **asdict(study.plan),
             "set": study.changes,

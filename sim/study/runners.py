@@ -57,6 +57,18 @@ class Pool:
     _suspects: deque[Task] = field(factory=deque)
     """Tasks that were under way when a pool broke: each is tried alone."""
     _deaths: dict[tuple[str, int], int] = field(factory=dict)
+    _keeps: bool = False
+    _kept: ProcessPoolExecutor | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator["Pool"]:
+        """Keep the processes from one call of `results` to the next, while the body lasts."""
+        self._keeps = True
+        try:
+            yield self
+        finally:
+            self._keeps = False
+            self._let_go()
 
     def results(self, queue: deque[Task], work: Work) -> Iterator[tuple[Task, Record | Failure]]:
         """See `Runner.results`."""
@@ -68,6 +80,7 @@ class Pool:
                 try:
                     yield from _results(executor, source, running, self.jobs + 1, work)
                 except BrokenProcessPool:
+                    self._let_go()
                     yield from self._bury(list(running.values()), alone)
 
     def _bury(self, victims: list[Task], alone: bool) -> Iterator[tuple[Task, Failure]]:
@@ -81,13 +94,26 @@ class Pool:
 
     @contextmanager
     def _pool(self, jobs: int) -> Iterator[Executor]:
-        # Spawned: a fork of a process with threads (the progress bar has one) may hang.
-        context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
+        if self._keeps and jobs == self.jobs:
+            self._kept = self._kept or _processes(jobs)
+            yield self._kept
+            return
+        executor = _processes(jobs)
         try:
             yield executor
         finally:
             executor.shutdown(cancel_futures=True)
+
+    def _let_go(self) -> None:
+        if self._kept is not None:
+            self._kept.shutdown(cancel_futures=True)
+            self._kept = None
+
+
+def _processes(jobs: int) -> ProcessPoolExecutor:
+    # Spawned: a fork of a process with threads (the progress bar has one) may hang.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
 
 
 @define
@@ -123,7 +149,10 @@ class Cluster:
             if self.scheduler == "local":
                 cluster = stack.enter_context(
                     distributed.LocalCluster(
-                        n_workers=self.jobs, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+                        n_workers=self.jobs,
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs="ERROR",
                     )
                 )
                 client = stack.enter_context(distributed.Client(cluster))

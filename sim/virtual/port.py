@@ -103,7 +103,9 @@ class VirtualPort(Port):
             if station is None:
                 self._agenda.push(now_ns, Thrown(branch), ActorGone(to))
             else:
-                self._agenda.push_entry(station.post(now_ns, branch, request))
+                caused = station.post(now_ns, branch, request)
+                if caused is not None:
+                    self._agenda.push_entry(caused)
 
     def _end(self, error: Exception | None) -> NoReturn:
         self.gone = True

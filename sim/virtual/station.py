@@ -1,7 +1,7 @@
 """Stations: where machines are served in virtual time, behind FIFO locks."""
 
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable
+from typing import NoReturn, Protocol
 
 from actors.errors import ActorFailed, ActorGone
 from actors.lock import FifoLock, Grants, LockHeld, NoLock, as_taken
@@ -12,6 +12,7 @@ from protocol.sessions import Numbered
 from protocol.work import Work
 from sim.costs import CostModel
 from sim.virtual.agenda import Agenda, Attention, Caller, Entry, Parked, Thrown
+from sim.virtual.memory import MemoryLocks
 
 BUSY: Reply = Busy()
 
@@ -41,6 +42,38 @@ class Prices:
         return as_taken(lock, work.holds, work.attempt)
 
 
+class Links(Protocol):
+    """The links between CPUs and one actor: what the next message takes, by CPU."""
+
+    def __getitem__(self, cpu: int, /) -> int:
+        """Give what a message between the actor and `cpu` takes."""
+        ...
+
+
+class DrawnLinks:
+    """Links on which no two messages need take equally long: each is drawn when it is sent."""
+
+    __slots__ = ("_address", "_draw")
+
+    def __init__(self, draw: Callable[[int, Address], int], address: Address) -> None:
+        self._draw = draw
+        self._address = address
+
+    def __getitem__(self, cpu: int) -> int:
+        """See `Links`."""
+        return self._draw(cpu, self._address)
+
+
+class _NoLinks:
+    """No link at all."""
+
+    def __getitem__(self, cpu: int) -> int:
+        return 0
+
+
+_AT_ONCE = _NoLinks()
+
+
 class Station:
     """Where a machine is served: requests are stepped here when they arrive."""
 
@@ -63,24 +96,24 @@ class Station:
         self,
         agenda: Agenda,
         prices: Prices,
-        link_ns: Sequence[int],
+        link_ns: Links,
         address: Address,
         machine: Machine,
         *,
-        in_order: bool,
+        ahead_ns: Links | None,
     ) -> None:
         """Serve `machine`; `link_ns` is by CPU.
 
-        `in_order` says that requests arrive in the order in which they are sent: then they are served when
-        they are sent, ahead of their arrival.
+        Where requests arrive in the order in which they are sent they are served when they are sent, `ahead_ns`
+        before their arrival; elsewhere it is None.
         """
         self._agenda = agenda
         self._next_sequence = agenda.next_sequence
         self._prices = prices
         self._known_prices = prices.known
         self._link_ns = link_ns
-        self._ahead_ns = link_ns if in_order else [0] * len(link_ns)
-        self.post: Callable[[int, Caller, Request], Entry] = self.step if in_order else self._send
+        self._ahead_ns = _AT_ONCE if ahead_ns is None else ahead_ns
+        self.post: Callable[[int, Caller, Request], Entry | None] = self._send if ahead_ns is None else self.step
         """Sends a request at a time; gives the entry that this causes: its arrival, or at once its reply."""
         self._handle = machine.handle
         self._locks: dict[str, Grants] = {}
@@ -91,7 +124,7 @@ class Station:
     def _send(self, now_ns: int, caller: Caller, request: Request) -> Entry:
         return (now_ns + self._link_ns[caller.cpu], self._next_sequence(), self, caller, request)
 
-    def step(self, now_ns: int, caller: Caller, request: Request) -> Entry:
+    def step(self, now_ns: int, caller: Caller, request: Request) -> Entry | None:
         """Serve a request that arrives now, or ahead of its arrival; causes its reply."""
         if self.gone:
             return (now_ns, self._next_sequence(), Thrown(caller), None, ActorGone(self.address))
@@ -136,3 +169,26 @@ class Station:
         self._agenda.push(now_ns, Thrown(caller), ActorGone(self.address))
         self.parked.wake(ActorFailed(self.address, request, error))
         raise Attention(self.parked)
+
+
+class MemoryStation(Station):
+    """Where a machine is in shared memory: whoever asks does the work, behind locks whose order is their own."""
+
+    __slots__ = ("_memory_locks",)
+
+    def __init__(
+        self, agenda: Agenda, prices: Prices, locks: MemoryLocks, address: Address, machine: Machine
+    ) -> None:
+        """Serve `machine` behind `locks`; there are no links."""
+        super().__init__(agenda, prices, _AT_ONCE, address, machine, ahead_ns=_AT_ONCE)
+        self._memory_locks = locks
+
+    def step(self, now_ns: int, caller: Caller, request: Request) -> Entry | None:
+        """Serve a request now; causes the end of its hold, or nothing while its lock is another's."""
+        if self.gone:
+            return (now_ns, self._next_sequence(), Thrown(caller), None, ActorGone(self.address))
+        try:
+            reply, work = self._handle(request)
+        except Exception as error:
+            self._fail(now_ns, caller, request, error)
+        return self._memory_locks.ask(now_ns, caller, work, request, reply)

@@ -18,6 +18,10 @@ when they are *sent*, with the time of their arrival: the same outcome for half 
 replies and those who wake from sleep, and for requests on their way to a server that is cancelled (these are
 served).
 
+Where links vary each message draws its own, and is served when it arrives: what was sent first need not come first.
+
+**Shared memory** has no links, and locks whose holds depend on who held them before (`sim.virtual.memory`).
+
 **Tasks.** Each actor is a trio task that parks in `serve` or `drive`. What goes wrong in a step is
 raised there; a task that is cancelled or fails withdraws: entries that were meant for it are skipped,
 requests to it are answered with `ActorGone`. The conductor waits until the task has left before it goes
@@ -37,8 +41,9 @@ from protocol.machine import Machine
 from sim.costs import CostModel
 from sim.virtual.agenda import Agenda, Parked
 from sim.virtual.lossy import Crashing, Network, Waking
+from sim.virtual.memory import MemoryLocks
 from sim.virtual.port import VirtualPort, VirtualSignal
-from sim.virtual.station import Prices, Station
+from sim.virtual.station import DrawnLinks, Links, MemoryStation, Prices, Station
 
 SLICE = 4096
 """Events between two checkpoints: some tens of milliseconds of wall time."""
@@ -66,6 +71,8 @@ class VirtualWorld:
         self._pause = pause
         self._agenda = Agenda()
         self._prices = Prices(costs, observer.lock)
+        memory = costs.memory
+        self._memory_locks = None if memory is None else MemoryLocks(self._agenda, memory, observer.lock)
         self._stations: dict[Address, Station] = {}
         self._ports: list[VirtualPort] = []
         self._network: Network | None = None
@@ -92,20 +99,25 @@ class VirtualWorld:
     ) -> None:
         """See `World.serve`."""
         assert address not in self._stations, f"somebody serves at {address!r} already"
-        station = self._stations[address] = Station(
-            self._agenda,
-            self._prices,
-            [self._costs.link_ns(cpu, address) for cpu in range(self._cpus)],
-            address,
-            machine,
-            in_order=self._costs.uniform_link_ns is not None,
-        )
+        station = self._stations[address] = self._station(address, machine)
         task_status.started()
         try:
             await station.parked.wait()
         finally:
             station.gone = True
             del self._stations[address]
+
+    def _station(self, address: Address, machine: Machine) -> Station:
+        costs = self._costs
+        if self._memory_locks is not None:
+            return MemoryStation(self._agenda, self._prices, self._memory_locks, address, machine)
+        links: Links = (
+            [costs.link_ns(cpu, address) for cpu in range(self._cpus)]
+            if costs.fixed_links
+            else DrawnLinks(costs.link_ns, address)
+        )
+        ahead_ns = None if costs.uniform_link_ns is None else links
+        return Station(self._agenda, self._prices, links, address, machine, ahead_ns=ahead_ns)
 
     async def drive(
         self,

@@ -26,6 +26,7 @@ from protocol.area import PAGE_SIZE, VmapArea
 from protocol.kernel import lazy_max_pages
 from sim.chance import stream
 from sim.errors import BadInput
+from sim.scenario.costs import Costs
 from sim.scenario.model import Scenario, VmallocTest
 from sim.vmalloc_test.cases import CASES, POINTER_SIZE, Machine, no_block_alloc_test, table_of
 from sim.vmalloc_test.driver import Worker
@@ -63,7 +64,7 @@ def test_vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the
 
     def scripts(world: Driving) -> Mapping[int, ClientScript]:
         barrier = Barrier(len(by_cpu), world.signal())
-        return {cpu: partial(_run, workers=by_cpu[cpu], barrier=barrier, parameters=parameters) for cpu in by_cpu}
+        return {cpu: partial(_run, workers=by_cpu[cpu], barrier=barrier, scenario=scenario) for cpu in by_cpu}
 
     return Plan(
         cpus=sorted(by_cpu),
@@ -99,9 +100,9 @@ class Thread:
     answer: Answer = None
 
 
-async def _run(client: VmallocClient, *, workers: list[Worker], barrier: Barrier, parameters: VmallocTest) -> None:
+async def _run(client: VmallocClient, *, workers: list[Worker], barrier: Barrier, scenario: Scenario) -> None:
     """Let a CPU's threads take turns until all are over, and free what kvfree_rcu() left."""
-    cpu = Cpu(client, parameters)
+    cpu = Cpu(client, scenario.workload.test_vmalloc, scenario.costs)
     threads = deque(Thread(worker.steps()) for worker in workers)
     await barrier.wait(client)
     while threads:
@@ -117,6 +118,7 @@ class Cpu:
 
     client: VmallocClient
     parameters: VmallocTest
+    costs: Costs
     left_to_rcu: deque[tuple[int, VmapArea]] = field(factory=deque)
     """When each area's grace period is over, ascending, and the area."""
     tables: dict[int, VmapArea] = field(factory=dict)
@@ -198,7 +200,7 @@ class Cpu:
                 await self._free(area)
                 return None
             self.tables[area.va_start] = table
-        await self.client.sleep(pages * self.parameters.page_ns)
+        await self.client.sleep(self.costs.call_ns + pages * self.costs.page_ns)
         return area
 
     async def _free(self, area: VmapArea) -> None:

@@ -17,7 +17,8 @@ from attrs import frozen
 
 from sim.cluster.processes import run_cluster
 from sim.scenario import Scenario
-from sim.scenario.model import Machine, Space, Workload
+from sim.scenario.machine import Machine
+from sim.scenario.model import Space, Workload
 from tests.bench import echo
 
 CLIENTS, PROCESSES, NODES = 16, 4, 8

@@ -24,7 +24,8 @@ from sim.cli import main
 from sim.cluster.processes import run_cluster
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages
-from sim.scenario.model import Batch, KernelChoices, Lookup, Machine, Mix, Space, Workload
+from sim.scenario.machine import Machine
+from sim.scenario.model import Batch, KernelChoices, Lookup, Mix, Space, Workload
 from sim.simulation import Outcome, simulate
 from tests.live.cluster import desk_at
 

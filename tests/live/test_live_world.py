@@ -17,7 +17,8 @@ from protocol.area import VmapArea
 from protocol.messages import NotFound, Reply, Request
 from protocol.work import Work
 from sim.scenario import Scenario
-from sim.scenario.model import Batch, Lookup, Machine, Mix, Space, Workload
+from sim.scenario.machine import Machine
+from sim.scenario.model import Batch, Lookup, Mix, Space, Workload
 from sim.simulation import Outcome, simulate
 from tests.unit.actors import ASK, FixedMachine, Seen
 

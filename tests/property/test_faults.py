@@ -11,7 +11,8 @@ from protocol.kernel import KERNELS
 from sim.errors import BadInput
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages, Partitions, Slow
-from sim.scenario.model import Batch, KernelChoices, Machine, Mix, Space, Workload
+from sim.scenario.machine import Machine
+from sim.scenario.model import Batch, KernelChoices, Mix, Space, Workload
 from sim.simulation import Outcome, simulate
 
 NOWHERE = Path()

@@ -10,7 +10,9 @@ import protocol.strategies
 from protocol import registry
 from sim.metrics.latency import Latency
 from sim.scenario import Scenario
-from sim.scenario.model import Batch, Costs, Lookup, Machine, Mix, Space, Workload
+from sim.scenario.costs import Costs
+from sim.scenario.machine import Machine
+from sim.scenario.model import Batch, Lookup, Mix, Space, Workload
 from sim.simulation import Outcome, simulate
 
 NOWHERE = Path("/nonexistent")

@@ -58,6 +58,8 @@ class VisitCosts:
     links: tuple[int, ...] = (10,)
     uniform_link_ns: int | None = 10
     fixed: bool = True
+    fixed_links: bool = True
+    memory: None = None
 
     def service_ns(self, work: Work) -> int:
         return work.visited

@@ -4,15 +4,15 @@ from actors.lock import FifoLock
 from actors.mutex import Mutex
 from actors.system import Driver, run_system
 from actors.world import Observer, Port
-from sim.costs import MessagePassing
 from sim.virtual import VirtualWorld
+from tests.unit.actors import VisitCosts
 
 
 async def test_who_comes_first_is_served_first_and_waiting_is_queueing() -> None:
     """Three CPUs want it at 0, 1 and 2 ns and hold it for 10 ns each."""
     completed: list[tuple[object, ...]] = []
     observer = Observer(completed=completed.append, left=lambda _cpu: None, lock=FifoLock)
-    world = VirtualWorld(MessagePassing(), 3, observer, lambda: None)
+    world = VirtualWorld(VisitCosts(), 3, observer, lambda: None)
     statistics = FifoLock("purge")
     mutex = Mutex(world.signal, statistics)
 

@@ -8,6 +8,7 @@ from protocol.area import PAGE_SIZE, VMALLOC_START, Vm, VmapArea, VmStruct, enco
 from protocol.errors import BadRange
 from protocol.kernel import KERNELS, Kernel, lazy_max_pages
 from protocol.messages import DecayPools, PoolTake, PopulatePools, ReleaseMany, SubtractLazyPages
+from tests.unit.actors import HandWorld
 from tests.unit.actors.vmalloc_rig import Rig
 
 KIB_64 = 16 * PAGE_SIZE
@@ -226,6 +227,21 @@ def test_the_first_purge_of_64_cpus_comes_after_28_673_frees_of_a_page() -> None
     assert (rig.lazy_pages.pages, rig.vmap.drains_queued, rig.vmap.undrained_excess) == (0, 1, 0)
     assert names(rig).count("drain_vmap_area_work") == 1
     rig.check()
+
+
+def test_a_drain_that_is_due_while_one_runs_waits_for_its_end() -> None:
+    """drain_vmap_work is one work item: queued again while it runs, it runs again afterwards, not beside itself."""
+    rig = Rig("6.16", cpus=1, online_cpus=1)
+    vmap, port = rig.vmap, HandWorld({}).port
+    vmap.count_lazy(port, 8_193)
+    vmap.begin_drain()
+    vmap.count_lazy(port, 8_193)
+    assert (vmap.drain_is_pending, vmap.drains_queued, len(vmap.workqueue._cpus[0].jobs)) == (True, 2, 1)
+    vmap.end_drain(port)
+    assert len(vmap.workqueue._cpus[0].jobs) == 2
+    vmap.begin_drain()
+    vmap.end_drain(port)
+    assert (vmap.drain_is_pending, len(vmap.workqueue._cpus[0].jobs)) == (False, 2)
 
 
 # -- purging ----------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from attrs import asdict
 from msgpack import ExtType, packb
 
 from protocol.area import ULONG_MAX, VmapArea, VmStruct
-from protocol.codec import HEADER_SIZE, KINDS, MAX_FRAME, VERSION, FrameReader, decode, encode
+from protocol.codec import KINDS, decode, encode
 from protocol.errors import ProtocolError
+from protocol.frame_reader import FrameReader
+from protocol.frames import HEADER_SIZE, MAX_FRAME, VERSION
 from protocol.messages import (
     AddLazyPages,
     Allocate,

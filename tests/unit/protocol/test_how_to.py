@@ -9,15 +9,15 @@ from textwrap import dedent
 from types import ModuleType
 
 import pytest
-from hypothesis import given
 
 import protocol.policies
 import protocol.strategies
 from protocol import policies, registry, strategies
 from protocol.area import VmapArea, ZoneLayout
+from sim import contracts
+from sim.contracts.strategies import sessions_of
 from sim.scenario import load_scenarios
 from sim.simulation import simulate
-from tests.property import test_policies, test_strategies
 
 HOW_TO = Path(__file__).parents[3] / "docs" / "how-to"
 
@@ -49,33 +49,11 @@ def written(
     vars(folder).pop(stem, None)
 
 
-def holds_as_a_policy(name: str) -> None:
-    for clause in test_policies.CONTRACT:
-        clause(policies.load(name))
-
-
-def holds_as_a_strategy(name: str) -> None:
-    strategy = strategies.load(name)
-
-    @test_strategies.examples
-    @given(areas=test_strategies.any_areas, layout=test_strategies.layouts)
-    def contract(areas: list[VmapArea], layout: ZoneLayout) -> None:
-        for clause in test_strategies.CONTRACT:
-            clause(strategy, areas, layout)
-
-    @test_strategies.examples
-    @given(areas=test_strategies.disjoint_areas(), layout=test_strategies.layouts)
-    def trees(areas: list[VmapArea], layout: ZoneLayout) -> None:
-        test_strategies.leaves_the_trees_of_inserting_one_by_one(strategy, areas, layout)
-
-    contract()
-    trees()
-
-
 def test_the_example_holds_to_the_contract_of_its_folder(written: tuple[ModuleType, str, Path]) -> None:
     """The same clauses that hold the folder's own files; and its line in lists is a sentence."""
     folder, name, _ = written
-    {protocol.policies: holds_as_a_policy, protocol.strategies: holds_as_a_strategy}[folder](name)
+    kind = folder.__name__.rpartition(".")[2]
+    assert len(list(contracts.check(kind, name))) == len(contracts.contract_of(kind).CLAUSES)
     assert registry.summary(folder, name).endswith(".")
 
 
@@ -97,5 +75,5 @@ def test_outward_asks_by_turns_behind_and_ahead(written: tuple[ModuleType, str, 
 @pytest.mark.parametrize("written", [STRATEGY], indirect=True, ids=["strategy"])
 def test_largest_first_takes_the_node_with_the_most_areas_first(written: tuple[ModuleType, str, Path]) -> None:
     areas = [VmapArea(start, start + 1) for start in (0, 1, 2, 5, 8, 4)]
-    sessions = test_strategies.sessions_of(strategies.load(written[1])(areas, ZoneLayout(3, 1)))
+    sessions = sessions_of(strategies.load(written[1])(areas, ZoneLayout(3, 1)))
     assert [(session.node_id, len(session.areas)) for session in sessions] == [(2, 3), (1, 2), (0, 1)]

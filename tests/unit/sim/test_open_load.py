@@ -9,14 +9,17 @@ from scipy import stats
 
 from protocol.work import Work
 from sim.chance import exponential, stream
+from sim.costs.queueing import Queueing
 from sim.metrics.load import MOST, Load, load_curve
-from sim.queueing import Queueing
+from sim.placement import Placement
 from sim.results import results_of
 from sim.scenario.file import structure
 from sim.simulation import Outcome, simulate
+from sim.topologies.flat import Flat
 from sim.workloads.open import deal, even, poisson
 
 HERE = Path()
+PLACEMENT = Placement(Flat(0), [0], 0)
 
 
 def run(**changes: object) -> Outcome:
@@ -69,7 +72,7 @@ def test_arrivals_are_dealt_in_turn_whoever_takes_first() -> None:
 def test_service_is_drawn_per_lock() -> None:
     """A lock's services do not depend on what other locks serve; fixed ones are all the mean."""
     busy, other = Work("busy/0", 3, 1), Work("busy/1", 3, 1)
-    alone, beside = (Queueing(5, 10_000, "exponential", 0) for _ in range(2))
+    alone, beside = (Queueing(PLACEMENT, 5, 10_000, "exponential") for _ in range(2))
     expected = [alone.service_ns(busy) for _ in range(5)]
     found = []
     for _ in range(5):
@@ -78,7 +81,7 @@ def test_service_is_drawn_per_lock() -> None:
     assert found == expected
     assert len(set(found)) == 5
     assert expected[0] == round(10_000 * exponential(stream(5, "service/busy/0")))
-    assert Queueing(5, 10_000, "fixed", 0).service_ns(busy) == 10_000
+    assert Queueing(PLACEMENT, 5, 10_000, "fixed").service_ns(busy) == 10_000
 
 
 def test_a_server_that_keeps_up_lets_nobody_wait() -> None:

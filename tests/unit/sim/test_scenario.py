@@ -88,7 +88,7 @@ def test_documented_keys_are_unchanged_by_structuring(path: Path) -> None:
     resolved = unstructure(load(path))
     assert resolved["seed"] == 1
     assert resolved["space"] == {"nodes": 16, "zone_pages": 16, "page_size": 4096, "kernel": "6.16"}
-    assert resolved["machine"] == {"cpus": 16, "topology": "flat"}
+    assert (resolved["machine"]["cpus"], resolved["machine"]["topology"]) == (16, "flat")
     assert resolved["workload"]["pages"] == [1, 64]
     assert resolved["workload"]["guard"] is True
 
@@ -175,6 +175,14 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         ("[space]\nzone_pages = 0", "space.zone_pages: found 0; allowed: an integer from 1 to 1048576"),
         ("[workload.vmalloc]\nalloc = 0.9", "workload.vmalloc.alloc + free + find"),
         ("[workload.vmalloc]\nmodule = 0.99", "workload.vmalloc.ioremap + module: found 1.01"),
+        (
+            "[workload.vmalloc]\npercpu_pages = 512\npercpu_distance_pages = 511",
+            "workload.vmalloc.percpu_distance_pages: found 511; allowed: 0, or at least percpu_pages, 512",
+        ),
+        (
+            "[workload.vmalloc]\npercpu_groups = [2, 1]",
+            "workload.vmalloc.percpu_groups: found [2, 1]; allowed: [fewest, most] with 1 <= fewest <= most <= 64",
+        ),
         ("[space]\npage_size = 5000", "space.page_size: found 5000; allowed: 4096, 8192, 16384"),
         ("[machine]\ncpus = 0", "machine.cpus: found 0; allowed: an integer from 1 to 4096"),
         ("[costs]\nlock_ns = -1", "costs.lock_ns: found -1; allowed: an integer"),
@@ -215,7 +223,7 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         ),
         # names
         ('[space]\nkernel = "5.4"', "space.kernel: found '5.4'; allowed: 6.8, v3-04, 6.9, 6.10, 6.16, 7.1"),
-        ('[machine]\ntopology = "ring"', "machine.topology: found 'ring'; allowed: flat"),
+        ('[machine]\ntopology = "ring"', "machine.topology: found 'ring'; allowed: cores, flat, hosts, matrix"),
         ('[costs]\nmodel = "free"', "costs.model: found 'free'; allowed: message-passing"),
         (
             '[lookup]\npolicy = "up"',

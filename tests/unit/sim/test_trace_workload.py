@@ -7,7 +7,8 @@ import pytest
 
 from protocol.area import PAGE_SIZE, VMALLOC_START, VmapArea, ZoneLayout
 from sim.errors import BadInput
-from sim.scenario.model import Batch, Lookup, Machine, Scenario, Space, TraceUse, Workload
+from sim.scenario.machine import Machine
+from sim.scenario.model import Batch, Lookup, Scenario, Space, TraceUse, Workload
 from sim.simulation import simulate
 from sim.traces.dependencies import Dependencies, Step
 from sim.traces.events import AllocEvent, FreeEvent, TraceEvent

@@ -27,11 +27,12 @@ CONFIGS = HERE.parents[2] / "configs"
 QUICK = {"nr_threads": 3, "test_loop_count": 20, "run_test_mask": 1 | 8 | 16 | 32 | 64, "slice_ns": 5_000}
 
 
-def scenario(cpus: int = 3, kernel: str = "6.16", **test: Any) -> Scenario:
+def scenario(cpus: int = 3, kernel: str = "6.16", page_ns: int = 0, **test: Any) -> Scenario:
     return structure(
         {
             "space": {"kernel": kernel},
             "machine": {"cpus": cpus},
+            "costs": {"page_ns": page_ns},
             "workload": {"kind": "test_vmalloc", "test_vmalloc": {**QUICK, **test}},
         },
         "here",

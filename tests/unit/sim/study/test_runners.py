@@ -31,6 +31,15 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
     assert sorted(found, key=lambda pair: pair[0]) == [(seed, {"seed": seed}) for seed in range(8)]
 
 
+def test_processes_are_kept_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
+    """Within `kept` one call after the other is done, also the call after one in which a process died."""
+    with Pool(2).kept() as pool:
+        for work in (name_yourself, die_once, name_yourself):
+            found = [task.scenario.seed for task, _result in pool.results(deque(tasks(tmp_path, 5)), work)]
+            assert sorted(found) == list(range(5))
+    assert (tmp_path / "died").exists()
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_task_that_kills_is_given_up_and_the_innocent_are_not(tmp_path: Path, jobs: int) -> None:
     """The task whose process always dies is named after its last chance; all others come through."""

@@ -11,23 +11,23 @@ from attrs import define, field
 from actors.world import Address
 from protocol.work import Work
 from sim.chance import exponential, stream
-
-DISTRIBUTIONS = ("exponential", "fixed")
-"""What service times can be drawn from."""
+from sim.placement import Placement
+from sim.scenario.model import Scenario
 
 
 @define
 class Queueing:
-    """Servers of queueing theory: service takes `service_ns` on average, whatever is asked; `link_ns` each way.
+    """Servers of queueing theory: service takes `mean_ns` on average, whatever is asked; links by `placement`.
 
     Every lock draws from a stream of its own: compared runs that serve the same requests at a lock in the same
     order serve them equally long. Times are rounded to whole nanoseconds.
     """
 
+    placement: Placement
     seed: int
     mean_ns: int
     distribution: str
-    link_ns_each_way: int
+    memory: None = field(default=None, init=False)
     _streams: dict[str, Random] = field(factory=dict)
 
     def service_ns(self, work: Work) -> int:
@@ -39,16 +39,27 @@ class Queueing:
             random = self._streams[work.lock] = stream(self.seed, f"service/{work.lock}")
         return round(self.mean_ns * exponential(random))
 
-    def link_ns(self, cpu: int, address: Address) -> int:  # noqa: ARG002 (the flat topology)
-        """See `CostModel.link_ns`: the same between any CPU and any actor."""
-        return self.link_ns_each_way
+    def link_ns(self, cpu: int, address: Address) -> int:
+        """See `CostModel.link_ns`."""
+        return self.placement.link_ns(cpu, address)
 
     @property
-    def uniform_link_ns(self) -> int:
+    def uniform_link_ns(self) -> int | None:
         """See `CostModel.uniform_link_ns`."""
-        return self.link_ns_each_way
+        return self.placement.topology.uniform_ns
+
+    @property
+    def fixed_links(self) -> bool:
+        """See `CostModel.fixed_links`."""
+        return self.placement.topology.fixed
 
     @property
     def fixed(self) -> bool:
         """See `CostModel.fixed`."""
         return self.distribution == "fixed"
+
+
+def queueing(scenario: Scenario, placement: Placement) -> Queueing:
+    """Servers of queueing theory: service takes `service_ns` on average, whatever is asked, and a link each way."""
+    costs = scenario.costs
+    return Queueing(placement, scenario.seed, costs.service_ns, costs.distribution)

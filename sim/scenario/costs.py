@@ -1,0 +1,76 @@
+"""`[costs]` as a value: every constant of the cost models, with its unit in the name.
+
+Where a figure is from is said here, for the defaults; a preset's file says it for a machine's own.
+"""
+
+from attrs import field, frozen
+
+import sim.costs
+from protocol import registry
+from sim.scenario.values import allowed, between, one_of
+
+DISTRIBUTIONS = ("exponential", "fixed")
+"""What service times can be drawn from."""
+
+ARBITRATIONS = ("fifo", "nearest")
+"""Who gets a lock next."""
+
+_COST_NS = between(0, 10**9)
+_LATENCY_NS = allowed(lambda value: 0.0 <= value <= 1e9, "a number from 0 to 1e9")
+_LINES = allowed(lambda value: 0.0 <= value <= 1000.0, "a number from 0 to 1000")
+_BYTES = between(0, 2**50)
+_FILE = allowed(lambda value: "\0" not in value, "a file's name")
+
+
+@frozen
+class Costs:
+    """`[costs]`: nanoseconds; what is not said to be from somewhere is a guess.
+
+    `preset` names a machine (`./dev list presets`), `file` a costs file beside the scenario: what either has stands
+    for keys that the scenario leaves open, `file` before `preset`.
+
+    `message-passing`: work takes `lock_ns` per hold, `visit_ns` per tree node visited, `insert_ns` per further area
+    of a batch session; a message takes `link_ns` each way, or by `[machine]`. A free lock is taken and dropped in
+    15.4 ns (Xeon Platinum 8176; perfbook, cpu/overheads.tex). `queueing`: a request's service takes `service_ns` on
+    average, drawn from `distribution`, whatever it asks for.
+
+    `shared-memory`: a hold takes `lock_ns`, and `lock_lines` transfers by `[machine]` if another CPU held the lock
+    before. `arbitration` says who gets it next: "fifo" or "nearest". A search reads a node of `node_bytes` per
+    level, in `l2_ns`, `l3_ns` or `dram_ns`, by whether the tree down to there fits `l2_bytes`, `l3_bytes` or
+    neither: 12 and 39 cycles are said of a Zen 2's L2 and L3 (not confirmed), 3.0, 9.2 and 66 ns of a Ryzen 2700X's
+    (AMD's slide, anandtech.com 12625); a node is the line of a `struct vmap_area` that a search reads. With
+    `tree_scale` s each area stands for s: search paths are log2(s) levels longer, for runs that hold fewer areas
+    than the real one.
+
+    Beside the locks, for all models: `call_ns` is what a vmalloc() and its vfree() take by themselves (objects,
+    page tables), `page_ns` what each page takes (to be had, cleared, mapped, unmapped and given back), and a
+    purge's flush of all TLBs `tlb_flush_ns` and `tlb_flush_cpu_ns` for each CPU. What is published about flushes
+    differs by a factor of seven: they are parameters to vary and no measurements.
+    """
+
+    model: str = field(default="message-passing", validator=one_of(lambda: registry.names(sim.costs)))
+    preset: str = field(default="", validator=_FILE)
+    file: str = field(default="", validator=_FILE)
+    lock_ns: int = field(default=20, validator=_COST_NS)
+    visit_ns: int = field(default=8, validator=_COST_NS)
+    insert_ns: int = field(default=40, validator=_COST_NS)
+    link_ns: int = field(default=60, validator=_COST_NS)
+    service_ns: int = field(default=1000, validator=_COST_NS)
+    distribution: str = field(default="exponential", validator=one_of(lambda: list(DISTRIBUTIONS)))
+    lock_lines: float = field(default=4.0, validator=_LINES)
+    arbitration: str = field(default="fifo", validator=one_of(lambda: list(ARBITRATIONS)))
+    node_bytes: int = field(default=64, validator=_BYTES)
+    tree_scale: int = field(default=1, validator=between(1, 2**30))
+    l2_bytes: int = field(default=512 * 2**10, validator=_BYTES)
+    l3_bytes: int = field(default=16 * 2**20, validator=_BYTES)
+    l2_ns: float = field(default=3.0, validator=_LATENCY_NS)
+    l3_ns: float = field(default=9.2, validator=_LATENCY_NS)
+    dram_ns: float = field(default=66.0, validator=_LATENCY_NS)
+    call_ns: int = field(default=0, validator=_COST_NS)
+    page_ns: int = field(default=0, validator=_COST_NS)
+    tlb_flush_ns: int = field(default=1000, validator=_COST_NS)
+    tlb_flush_cpu_ns: int = field(default=0, validator=_COST_NS)
+
+    def flush_ns(self, cpus: int) -> int:
+        """Give what a flush of all TLBs takes on a machine with so many CPUs."""
+        return self.tlb_flush_ns + self.tlb_flush_cpu_ns * (cpus - 1)

@@ -1,0 +1,92 @@
+"""Calibration from the command line: the same bytes whoever runs it, no half files, mistakes in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sim.cli import main
+from tests.unit.sim.calibration import TRUTH, measurement, synthetic, written
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Targets whose measurements are the simulator's own, and one to predict."""
+    odd = measurement("five CPUs", 'predict = true\nset = { "machine.cpus" = 5 }')
+    return written(tmp_path_factory.mktemp("targets"), synthetic() + odd)
+
+
+def test_the_same_bytes_with_one_process_and_two(
+    targets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`--jobs` changes nothing but the time it takes; nothing is printed on stderr in a pipe."""
+    for jobs in ("1", "2"):
+        out = tmp_path / jobs / "costs.toml"
+        assert main(["calibrate", str(targets), "--jobs", jobs, "--out", str(out)]) == 0
+        assert [path.name for path in out.parent.iterdir()] == ["costs.toml"]
+    assert (tmp_path / "1" / "costs.toml").read_bytes() == (tmp_path / "2" / "costs.toml").read_bytes()
+    screen = capfd.readouterr()
+    assert screen.err == ""
+    assert "Predicted: not used in the fit" in screen.out
+
+
+def test_the_costs_are_a_scenarios(targets: Path, tmp_path: Path) -> None:
+    """The file says what was fitted, predicted and how; its `[costs]` run in a scenario as they stand."""
+    out = tmp_path / "costs.toml"
+    assert main(["calibrate", str(targets), "--out", str(out), "--seed", "5", "--quiet"]) == 0
+    table = tomllib.loads(out.read_text())
+    assert table["fit"]["command"] == f"./dev calibrate {targets} --seed 5"
+    assert table["fit"]["seed"] == 5
+    assert [row["key"] for row in table["fit"]["constant"]] == list(TRUTH)
+    assert {row["name"] for row in table["fit"]["predicted"]} == {"five CPUs"}
+    assert "five CPUs" not in {row["name"] for row in table["fit"]["fitted"]}
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(f"{out.read_text().partition('[fit]')[0]}[workload]\noperations = 100\n")
+    assert main(["run", str(scenario), "--out", str(tmp_path / "run"), "--quiet"]) == 0
+
+
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A metric that no run has shows in the first one: a line on stderr, and no folder or file is left."""
+    path = written(tmp_path, synthetic() + measurement("odd", metric="latency.find.mean"))
+    assert main(["calibrate", str(path), "--jobs", "1", "--out", str(tmp_path / "new" / "costs.toml")]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert "measurement 'odd': metric latency.find.mean" in error
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_who_is_ended_leaves_no_half_file(tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C and kills in the middle of the search leave what was at the file's place before, and nothing else."""
+    long = "evaluations = 100000\nstarts = 100"
+    path = written(tmp_path, synthetic(head=long))
+    (tmp_path / "small.toml").write_text((tmp_path / "small.toml").read_text().replace("120", "20000"))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "costs.toml").write_text("as it was")
+    command = [sys.executable, "-m", "sim", "calibrate", str(path), "--jobs", "1", "--out", str(out / "costs.toml")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True) as process:
+        _wait_for_a_child(process.pid)
+        process.send_signal(how)
+        _out, error = process.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert error.decode() == "vmapsim: interrupted; nothing was written\n"
+    else:
+        assert process.returncode == -how
+    assert {file.name: file.read_text() for file in out.iterdir()} == {"costs.toml": "as it was"}
+
+
+def _wait_for_a_child(pid: int) -> None:
+    """Wait until the program has a process that runs scenarios."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    while len(children.read_text().split()) < 1:
+        assert not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), "it ended before it began"
+        time.sleep(0.01)
