@@ -40,7 +40,7 @@ MOST_CHOICES = 400
 class Candidate(NamedTuple):
     """A free that a purge may have taken: its number, the node whose lazy list it went to, and its address."""
 
-    index: int
+    free: int
     node: int
     va_start: int
     pages: int
@@ -69,21 +69,21 @@ def choices(candidates: Sequence[Candidate], known: Known) -> Iterator[tuple[int
     none fits. If there are too few candidates, the only set is all of them.
     """
     if len(candidates) <= known.count:
-        yield tuple(candidate.index for candidate in candidates)
+        yield tuple(candidate.free for candidate in candidates)
         return
     head, near, left = _parted(candidates, known)
     found = False
     for positions in _fitting(near, left):
         found = True
-        yield head + tuple(near[position].index for position in positions)
+        yield head + tuple(near[position].free for position in positions)
     if not found and not known.taken and not known.spared:
-        yield head + tuple(one.index for one in near[: left.count])
+        yield head + tuple(one.free for one in near[: left.count])
 
 
 def likeliest(candidates: Sequence[Candidate], known: Known) -> tuple[int, ...]:
     """Give the first of the `choices`, for an unbounded purge; what was asked lately is remembered."""
     if len(candidates) <= known.count:
-        return tuple(candidate.index for candidate in candidates)
+        return tuple(candidate.free for candidate in candidates)
     head, near, left = _parted(candidates, known)
     return head + _likeliest_of(near, left.count, left.within, left.pages)
 
@@ -93,7 +93,7 @@ def _likeliest_of(
     near: tuple[Candidate, ...], count: int, within: tuple[int, int], pages: int | None
 ) -> tuple[int, ...]:
     positions = next(_fitting(near, Known(count, within, pages)), range(count))
-    return tuple(near[position].index for position in positions)
+    return tuple(near[position].free for position in positions)
 
 
 def _parted(candidates: Sequence[Candidate], known: Known) -> tuple[tuple[int, ...], tuple[Candidate, ...], Known]:
@@ -102,7 +102,7 @@ def _parted(candidates: Sequence[Candidate], known: Known) -> tuple[tuple[int, .
     first = candidates[:certain]
     pages = None if known.pages is None else known.pages - sum(one.pages for one in first)
     left = Known(known.count - certain, known.within, pages, known.taken, known.spared)
-    return tuple(one.index for one in first), tuple(candidates[certain : known.count + NEAR]), left
+    return tuple(one.free for one in first), tuple(candidates[certain : known.count + NEAR]), left
 
 
 def _fitting(near: Sequence[Candidate], known: Known) -> Iterator[tuple[int, ...]]:
