@@ -5,6 +5,9 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 """
 
 import importlib
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, fields, frozen
@@ -359,6 +362,39 @@ class Scenario:
     workload: Workload = field(factory=Workload)
     warmup: Warmup = field(factory=Warmup)
     faults: Faults = field(factory=Faults)
+
+    @classmethod
+    def load(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> "Scenario":
+        """Read the scenario file at `path`, with some keys set, such as {"lookup.policy": "forward"}.
+
+        Of a file with variants this is what they start from. Raises `BadInput`.
+        """
+        from sim.scenario.file import read_toml
+
+        table = read_toml(Path(path))
+        table.pop("variant", None)
+        return cls._made(table, settings, str(path))
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None) -> "Scenario":
+        """Make a scenario of tables as in a file, {"space": {"nodes": 4}}, and of keys. Raises `BadInput`."""
+        return cls._made(deepcopy(dict(table or {})), settings, "Scenario.of")
+
+    def changed(self, settings: Mapping[str, Any]) -> "Scenario":
+        """Give a scenario with some keys set; all others are as here, also those that a kernel chose."""
+        from sim.scenario.file import unstructure
+
+        return self._made(unstructure(self), settings, "Scenario.changed")
+
+    @classmethod
+    def _made(cls, table: dict[str, Any], settings: Mapping[str, Any] | None, where: str) -> "Scenario":
+        from sim.scenario.file import structure
+        from sim.scenario.settings import leaves, put
+
+        for outer, value in (settings or {}).items():
+            for key, inner in leaves(outer, value, where):
+                put(table, key, inner, f"{where}: {key}")
+        return structure(table, where)
 
     @property
     def chosen_kernel(self) -> Kernel:
