@@ -1,4 +1,4 @@
-"""Documentation is true: generated pages are fresh, links lead somewhere, commands and Python print what is shown."""
+"""Documentation is true: generated pages are fresh, links lead somewhere, what is shown is what is printed."""
 
 import re
 import shlex
