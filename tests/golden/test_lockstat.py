@@ -9,16 +9,17 @@ from sim.published.lockstat import CLOSE, COUNTED, PAGE, Load, page_of, rows_of,
 ROOT = Path(__file__).parents[2]
 
 BEYOND = {
-    ("fix20p-t1", "free"): 0.03,
+    ("fix20p-t1", "pool"): 0.06,
+    ("fix20p-t1", "free"): 0.11,
     ("fix1p-t2", "free"): 0.03,
-    ("fix20p-t2", "free"): 0.08,
-    ("randalign-t2", "free"): 0.05,
-    ("kvfree2-t2", "pool"): 0.03,
-    ("kvfree2-t2", "free"): 0.07,
+    ("fix20p-t2", "free"): 0.04,
+    ("kvfree2-t2", "pool"): 0.04,
+    ("kvfree2-t2", "free"): 0.08,
+    ("fix1p-t4", "free"): 0.03,
     ("fix20p-t4", "pool"): 0.03,
-    ("fix20p-t4", "free"): 0.17,
-    ("rand-t4", "free"): 0.08,
-    ("randalign-t4", "free"): 0.08,
+    ("fix20p-t4", "free"): 0.15,
+    ("rand-t4", "free"): 0.07,
+    ("kvfree2-t4", "free"): 0.03,
 }
 """Where our acquisitions are not within 2 % of the kernel's, and within what they are; the page says why."""
 
@@ -28,7 +29,7 @@ def close_enough(load: Load) -> bool:
 
 
 def test_one_worker_takes_the_locks_that_the_kernel_took() -> None:
-    """Within 2 % for all locks but one of twenty figures; the page has these figures; nobody waits, as there."""
+    """Within 2 % for eighteen of twenty figures; the page has these figures; nobody waits, as there."""
     loads = run(ROOT, [1])
     assert [load.name for load in loads if not close_enough(load)] == []
     rows = rows_of((ROOT / PAGE).read_text(encoding="utf-8"))
