@@ -14,8 +14,11 @@ from attrs import frozen
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#999999")
-"""Okabe and Ito's, told apart by the colour-blind too."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73")
+"""Of lines: Okabe and Ito's, told apart by the colour-blind too."""
+
+PARTS = ("#009e73", "#999999", "#d55e00", "#e69f00")
+"""Of the parts of bars."""
 
 STYLE: Any = {
     "svg.hashsalt": "vmapsim",
@@ -133,8 +136,9 @@ def _draw_bars(where: "Axes", panel: Bars, parts: Sequence[str]) -> None:
     left = [0.0] * len(names)
     for number, part in enumerate(parts):
         widths = [shares[number] for _name, shares in panel.bars]
-        where.barh(names, widths, left=left, label=part, color=COLOURS[::-1][number], height=0.7)
+        where.barh(names, widths, left=left, label=part, color=PARTS[number], height=0.7)
         left = [begin + width for begin, width in zip(left, widths, strict=True)]
     where.set_xlim(0, 1)
+    where.set_xticks([0, 0.5, 1])
     where.xaxis.set_major_formatter("{x:.0%}")
     where.set_title(panel.title, fontsize=10)
