@@ -55,7 +55,7 @@ def main() -> None:
     if read.child:
         print(json.dumps(run_here(*read.names, options)))
         return
-    parts = [f"{machine()} Median of {read.rounds} alternating rounds (least to most)."]
+    parts = [f"{machine()} Medians (least to most); ratios are within rounds."]
     for name in read.names or NAMES:
         parts.append(section(name, options, read.rounds))
         print(parts[-1], flush=True)

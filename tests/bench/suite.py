@@ -101,7 +101,8 @@ def section(
     for _ in range(rounds):
         for case, several in runs.items():
             several.append(run(name, case, options))
-    parts = [f"## {one.title}", one.about, table(one, runs)]
+    times = "one round" if rounds == 1 else f"{rounds} alternating rounds"
+    parts = [f"## {one.title}", f"{one.about} {one.items.capitalize()} of {times}.", table(one, runs)]
     parts += [f"Skipped: {case}; {one.needs[case]} is not installed." for case in skipped]
     if remark := one.remark(runs):
         parts.append(remark)
