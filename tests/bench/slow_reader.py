@@ -75,7 +75,7 @@ def run(options: Options, *, slow: bool) -> Measured:
         command = [sys.executable, "-m", "sim", "serve", "--nodes", "0-1/2", "--free", "--until-eof"]
         command += ["--listen", str(endpoint)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            measured = trio.run(partial(measure, endpoint, SECONDS * options.scale, slow=slow))
+            measured = trio.run(partial(measure, endpoint, max(0.5, SECONDS * options.scale), slow=slow))
             assert process.stdin is not None
             process.stdin.close()
     return measured
