@@ -1,4 +1,4 @@
-"""Documentation is true: generated pages are fresh, links lead somewhere, commands and Python print what is shown."""
+"""Documentation is true: generated pages are fresh, links lead somewhere, commands and Python do what is shown."""
 
 import re
 import shlex
@@ -47,10 +47,14 @@ def folder_with_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_commands_print_what_is_shown(
     document: Path, command: str, shown: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A command with its output in the documents exits with 0 and prints that, but for the times."""
+    """A command with its output in the documents exits with 0 and prints that, but for times; … are lines."""
     write_files(document, tmp_path)
     assert main(_arguments(command)) == 0
-    assert _lines(capfd.readouterr().out) == _lines(shown)
+    printed = _lines(capfd.readouterr().out)
+    for part in "\n".join(_lines(shown)).split("\n…\n"):
+        assert part in "\n".join(printed)
+    if "…" not in _lines(shown):
+        assert printed == _lines(shown)
 
 
 @pytest.mark.parametrize(("document", "command"), SILENT)

@@ -9,7 +9,14 @@ from sim.study.cells import cells_of
 from sim.study.model import load_study
 
 STUDIES = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.toml"))
-CELLS = {"policies": 5 * 8 * 3, "batching": 6 * 5 * 3, "coverage": 2 * 200, "machine": 3 * 4}
+CELLS = {
+    "policies": 5 * 8 * 3,
+    "batching": 6 * 5 * 3,
+    "coverage": 2 * 200,
+    "machine": 3 * 4,
+    "span-directory": 6,
+    "adaptive": 8,
+}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
