@@ -1,8 +1,8 @@
 """Kernels: named sets of choices, by the version that made them; and the arithmetic that goes with them.
 
 A `Kernel` is data. Every choice is a field, with its values and their sources in `CHOICES`; whoever serves a
-request or runs a flow asks the field and not the version. `KERNELS` are the sets that were real, and what extensions
-add; each is a file in `protocol/kernels/`.
+request or runs a flow asks the field and not the version. `KERNELS` are the sets that were real, and those that
+extensions add; each is a file in `protocol/kernels/`.
 """
 
 import importlib

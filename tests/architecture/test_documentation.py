@@ -75,6 +75,20 @@ def test_commands_run(document: Path, command: str, tmp_path: Path) -> None:
     assert main(_arguments(command)) == 0
 
 
+def test_the_site_builds_and_no_link_of_it_is_broken(tmp_path: Path) -> None:
+    """Strictly: every page is reached by links that lead to pages; nothing in it comes from elsewhere."""
+    assert main(["docs", "--out", str(tmp_path / "site")]) == 0
+    pages = {
+        path.relative_to(tmp_path / "site").as_posix(): path.read_text()
+        for path in (tmp_path / "site").rglob("*.html")
+    }
+    assert "how-to/extend.html" in pages
+    for name, text in pages.items():
+        assert not re.findall(r'(?:src|href)="(?:https?:)?//(?!www\.mkdocs|github\.com)', text), name
+        for target in re.findall(r'href="([^"#:]+\.html)', text):
+            assert (tmp_path / "site" / name).parent.joinpath(target).exists(), f"{name}: {target}"
+
+
 @pytest.mark.parametrize("document", SPEAKING, ids=lambda path: path.name)
 def test_python_prints_what_is_shown(document: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each block of Python goes on from the one before, and prints what stands under it."""
