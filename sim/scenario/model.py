@@ -145,6 +145,13 @@ class Mix:
 
 
 @frozen
+class Migration:
+    """`[workload.migrate]`: the `share` of operations before which a CPU moves one of its areas to another node."""
+
+    share: float = field(default=0.05, validator=_SHARE)
+
+
+@frozen
 class TraceUse:
     """`[workload.trace]`: what is made of a trace besides its allocations and frees.
 
@@ -329,6 +336,7 @@ class Workload:
     think_ns: int = field(default=0, validator=_between(0, 10**12))
     file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
+    migrate: Migration = field(factory=Migration)
     open: OpenLoad = field(factory=OpenLoad)
     trace: TraceUse = field(factory=TraceUse)
     vmalloc: VmallocUse = field(factory=VmallocUse)

@@ -23,6 +23,8 @@ CELLS = {
     "large-batches": 2 * 2 * 2 * 4,
     "node-0-only": 2 * 5,
     "dump-obj": 2 * 3 * 3,
+    "span-directory": 6,
+    "adaptive": 8,
 }
 
 
