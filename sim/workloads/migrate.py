@@ -15,7 +15,7 @@ from protocol.area import VmapArea
 from sim.chance import stream
 from sim.scenario.model import Scenario
 from sim.workloads import ClientScript, Plan
-from sim.workloads.mix import Operation, Operations, carry_out, owner_of, plan_own_areas
+from sim.workloads.mix import FAILURES, Operation, Operations, give_up, owner_of, plan_own_areas, started
 
 
 def migrate(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of every workload)
@@ -74,7 +74,11 @@ async def _run(client: Client, *, operations: Operations, staying: Staying, shar
                 step = 1 + int(staying.random.random() * others)
                 await client.migrate(area, (layout.addr_to_node_id(area.va_start) + step) % layout.nr_nodes)
             _note(operation, staying)
-            await carry_out(client, operation)
+            begin_ns = client.port.now_ns
+            try:
+                await started(client, operation)
+            except FAILURES as error:
+                give_up(client, operation, begin_ns, error)
             for inserted in operation[2]:
                 staying.add(inserted)
 
