@@ -192,6 +192,42 @@ class ListPools:
     start: int
 
 
+# -- requests about areas that are elsewhere (`protocol.beside`); no kernel has them ---------------
+
+
+@define
+class Refer:
+    """Note in node `node_id` that `areas`, which live in other nodes, reach into its zones."""
+
+    node_id: int
+    areas: tuple[VmapArea, ...]
+
+
+@define
+class Adopt:
+    """Insert `area` into the busy tree of node `node_id`, which is not its home."""
+
+    node_id: int
+    area: VmapArea
+
+
+@define
+class Migrate:
+    """Take the area that starts at `va_start` out of node `node_id`, its home, and forward to node `to` then."""
+
+    node_id: int
+    va_start: int
+    to: int
+
+
+@define
+class Forget:
+    """Drop what node `node_id` knows of the area that starts at `va_start` and is not in its tree."""
+
+    node_id: int
+    va_start: int
+
+
 # -- requests to the free space -------------------------------------------------------------------
 
 
@@ -307,6 +343,13 @@ class Unlinked:
 
 
 @define
+class Moved:
+    """The area is known here and lives in node `to`: ask there."""
+
+    to: int
+
+
+@define
 class Areas:
     """Areas in address order; `more` says that the listing was cut at its limit."""
 
@@ -407,6 +450,10 @@ BusyRequest: TypeAlias = (
     | SetupVm
     | ListAreas
     | GetStatistics
+    | Refer
+    | Adopt
+    | Migrate
+    | Forget
 )
 FreedRequest: TypeAlias = (
     PoolTake
@@ -428,6 +475,7 @@ Reply: TypeAlias = (
     | NotFound
     | Inserted
     | Unlinked
+    | Moved
     | Areas
     | NodeStatistics
     | Allocated

@@ -4,6 +4,7 @@ What they share is here: exit codes, the session, the console to print on, the b
 command needs is imported when it runs, so that `--help` answers at once; attrs would be a third of what it loads.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,13 +104,13 @@ def bar(name: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
 
     It is told what is done, of how much, and a note that stands beside it.
     """
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _done, _total, _note: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _done, _total, _note: None
-        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

@@ -11,8 +11,6 @@ import click
 from sim.commands import CHECK_FAILED, Session, default_out, printable, progress, with_extensions
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sim.report.portrait import Portrait
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario, Workload
@@ -121,8 +119,7 @@ def run_file(
 
     file = load_scenarios(path, settings, seed)
     session.out = out or default_out(path)
-    console = session.console(quiet=quiet or order.as_json)
-    return _run_all(file, session, order, console, quiet=quiet)
+    return _run_all(file, session, order, quiet=quiet)
 
 
 @dataclass(frozen=True)
@@ -189,7 +186,7 @@ def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
     return lambda: Timeline(most or MOST_HOLDS, from_ns, until_ns)
 
 
-def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Console", *, quiet: bool) -> int:
+def _run_all(file: "ScenarioFile", session: Session, order: Order, *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
     from sim.garbage import collect_leftovers
     from sim.results import prepared, to_json, write_files
@@ -216,6 +213,7 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
         )
     if order.as_json and not quiet:
         click.echo(to_json(results if file.variants else results[""]), nl=False)
+    console = session.console(quiet=quiet or order.as_json)
     where = printable(f"results and report in {session.out}/")
     if file.variants:
         varied = {variant.name: list(variant.varied) for variant in file.variants}

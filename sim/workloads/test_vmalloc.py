@@ -78,6 +78,7 @@ def test_vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the
         uses_free_space=True,
         scripts=scripts,
         window=Window(),
+        lazy_scale=parameters.lazy_scale,
         report=lambda: {"test_vmalloc": report(workers)},
     )
 
@@ -247,8 +248,8 @@ def refuse_blocking(scenario: Scenario, parameters: VmallocTest) -> None:
 def operations_of(parameters: VmallocTest, cpus: int) -> int:
     """Count the operations of one worker, about: enough for progress."""
     loops = parameters.test_loop_count
-    junk = lazy_max_pages(cpus)
-    each: dict[int, int] = {1: 4 * junk, 2: 30_000 + 2 * loops, 6: 92, 7: 100, 12: 2 * loops}
+    junk, busy = lazy_max_pages(cpus) // parameters.scale, 15_000 // parameters.scale
+    each: dict[int, int] = {1: 4 * junk, 2: 2 * busy + 2 * loops, 6: 92, 7: 100, 12: 2 * loops}
     total = sum(
         each.get(index, 0) + (0 if index in (6, 7) else 2 * loops)
         for index in range(len(CASES))
