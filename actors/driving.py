@@ -45,10 +45,10 @@ async def _obey(
     attempt_all: Callable[[Attempts], Awaitable[list[Outcome]]],
 ) -> Any:
     match command:
-        case Attempts():
-            return await attempt_all(command)
         case tuple():
             return (await call_all([command]))[0]
+        case Attempts():
+            return await attempt_all(command)
         case list():
             return await call_all(command)
         case int():

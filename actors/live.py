@@ -87,6 +87,10 @@ class LiveWorld:
             try:
                 async for envelope in requests:
                     self._serve_one(address, machine, envelope)
+                    with suppress(trio.WouldBlock):  # one turn of the scheduler serves all that wait
+                        while True:
+                            await trio.lowlevel.checkpoint_if_cancelled()
+                            self._serve_one(address, machine, requests.receive_nowait())
             finally:
                 del self._inboxes[address], self._crashing[address]
                 _turn_away(address, requests)
@@ -137,7 +141,10 @@ class LiveWorld:
         envelope.behind = self._unserved[to] > 0
         self._unserved[to] += 1
         try:
-            await inbox.send(envelope)
+            try:
+                inbox.send_nowait(envelope)  # no turn of the scheduler: the caller waits for the answer anyway
+            except trio.WouldBlock:
+                await inbox.send(envelope)
         except trio.BrokenResourceError:
             raise ActorGone(to) from None
 
