@@ -11,7 +11,7 @@ from actors.router import Router, expect_inserted
 from actors.world import Call, Port
 from protocol.area import VmapArea
 from protocol.messages import Insert, InsertBatch
-from protocol.strategies import LockSession, Strategy
+from protocol.strategies import Conversation, LockSession, Met, Strategy, adaptation
 
 
 class BatchInserter:
@@ -20,6 +20,7 @@ class BatchInserter:
     def __init__(self, router: Router, strategy: Strategy, capacity: int) -> None:
         self._router = router
         self._strategy = strategy
+        self._adapt = adaptation(strategy)
         self._capacity = capacity
         self.collected: list[VmapArea] = []
         self.sessions = 0
@@ -45,14 +46,33 @@ class BatchInserter:
 
         Raises `RequestRefused` when a node refuses a session; the sessions before it stand.
         """
+        if self._adapt is not None:
+            await self._converse(port, self._adapt(areas, self._router.layout))
+            return
         for sessions in self._strategy(areas, self._router.layout):
-            self.sessions += len(sessions)
-            self.areas += sum(len(session.areas) for session in sessions)
-            port.probes += len(sessions)
-            calls = [self._call(session) for session in sessions]
-            replies = [await port.call(*calls[0])] if len(calls) == 1 else await port.call_all(calls)
-            for reply in replies:
-                expect_inserted(reply)
+            await self._insert_round(port, sessions)
+
+    async def _converse(self, port: Port, conversation: Conversation) -> None:
+        """Insert round by round, and tell the strategy what each met."""
+        sessions = next(conversation, None)
+        while sessions is not None:
+            waited_ns, held_ns = port.queue_ns, port.service_ns
+            await self._insert_round(port, sessions)
+            try:
+                sessions = conversation.send(Met(port.queue_ns - waited_ns, port.service_ns - held_ns))
+            except StopIteration:
+                sessions = None
+
+    async def _insert_round(self, port: Port, sessions: Sequence[LockSession]) -> None:
+        self.sessions += len(sessions)
+        self.areas += sum(len(session.areas) for session in sessions)
+        port.probes += len(sessions)
+        calls = [self._call(session) for session in sessions]
+        replies = [await port.call(*calls[0])] if len(calls) == 1 else await port.call_all(calls)
+        for reply in replies:
+            expect_inserted(reply)
+        if self._router.told is not None:
+            await self._router.tell(port, [area for session in sessions for area in session.areas])
 
     def _call(self, session: LockSession) -> Call:
         one = len(session.areas) == 1

@@ -8,7 +8,6 @@ another was still to be served when it was sent; the rest of its latency but for
 Nothing here is deterministic but the outcome of workloads whose clients own their areas.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -21,6 +20,7 @@ from actors.driving import Gathering, run_script
 from actors.errors import ActorCrashed, ActorFailed, ActorGone
 from actors.faults import Carrier, Faults
 from actors.lock import FifoLock, as_taken
+from actors.wall_clock import WallClock
 from actors.world import Address, Attempts, Call, Observer, Outcome, Port, Script, Signal
 from protocol.machine import Machine
 from protocol.messages import Busy, Reply, Request
@@ -29,9 +29,6 @@ from protocol.work import Work
 
 INBOX = 64
 """Requests that wait at a server before its senders do."""
-
-PAUSE_S = 0.1
-"""Seconds between two pauses, in which what has happened is looked at."""
 
 Delivery: TypeAlias = tuple[int, int, int, Reply | ActorGone]
 """An answer to the call with this index: index, queue_ns, service_ns, reply."""
@@ -57,16 +54,12 @@ class LiveWorld:
         """Make an empty world; `pause` is called every `PAUSE_S` seconds, `faults` are those of attempts."""
         self.observer = observer
         self.carrier = Carrier(faults, lambda: self.now_ns)
+        self._clock = WallClock(observer, pause)
         self._faults = faults
-        self._pause = pause
-        self._driven = 0
-        self._over = trio.Event()
         self._inboxes: dict[Address, trio.MemorySendChannel[Envelope]] = {}
         self._unserved: dict[Address, int] = {}
         self._crashing: dict[Address, Callable[[int], None]] = {}
         self._locks: dict[str, FifoLock] = {}
-        self._started = trio.Event()
-        self._zero_ns = 0
         self.events = 0
         """Requests served."""
 
@@ -111,32 +104,16 @@ class LiveWorld:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """See `World.drive`; scripts begin together, when the world is conducted."""
-        self._driven += 1
-        task_status.started()
-        try:
-            await self._started.wait()
-            await _Driver(self, Port(cpu, self.observer.completed, self.observer.failed)).run(script)
-        finally:
-            self.observer.left(cpu)
-            self._driven -= 1
-            if not self._driven:
-                self._over.set()
+        await self._clock.drive(cpu, lambda port: _Driver(self, port).run(script), task_status)
 
     async def conduct(self) -> None:
-        """See `World.conduct`: time passes by itself, so this lets the scripts begin and pauses now and then."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.carrier.run)
-            self._zero_ns = time.perf_counter_ns()
-            nursery.start_soon(self._crash)
-            self._started.set()
-            while self._driven:
-                with trio.move_on_after(PAUSE_S):
-                    await self._over.wait()
-                self._pause()
-            nursery.cancel_scope.cancel()
+        """See `World.conduct`: time passes by itself."""
+        await self._clock.conduct(self.carrier.run, self._crash)
 
-    async def _crash(self) -> None:
+    async def _crash(self, task_status: trio.TaskStatus[None]) -> None:
         """Let actors crash when it is time."""
+        task_status.started()
+        await self._clock.begun.wait()
         for crash in self._faults.crashes() if self._faults else ():
             await trio.sleep((crash.at_ns - self.now_ns) / 1e9 if crash.at_ns > self.now_ns else 0)
             if self._faults is not None and crash.address in self._crashing:
@@ -150,7 +127,7 @@ class LiveWorld:
     @property
     def now_ns(self) -> int:
         """The wall time since the scripts began."""
-        return time.perf_counter_ns() - self._zero_ns
+        return self._clock.now_ns
 
     async def send(self, to: Address, envelope: Envelope) -> None:
         """Put a request into an inbox; raises `ActorGone` when there is none, or no more."""

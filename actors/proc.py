@@ -10,7 +10,7 @@ from actors.errors import expect
 from actors.vmap import Vmap
 from actors.world import Port
 from protocol.area import VmapArea
-from protocol.messages import Areas, Found, ListAreas, ListLazy, TryFind
+from protocol.messages import Areas, Busy, Found, ListAreas, ListLazy, TryFind
 
 MOST = 2**32
 """As many areas as fit a message."""
@@ -51,8 +51,16 @@ async def vmallocinfo(vmap: Vmap, port: Port) -> VmallocInfo:
     return VmallocInfo(tuple(busy), tuple(unpurged))
 
 
-async def vmalloc_dump_obj(vmap: Vmap, port: Port, addr: int) -> VmapArea | None:
-    """Find out what an address belongs to without ever waiting for a lock; None if that did not work out.
+@frozen
+class Dump:
+    """What vmalloc_dump_obj() found out: the area it prints, if any, and whether the lock was held by another."""
+
+    area: VmapArea | None = None
+    busy: bool = False
+
+
+async def vmalloc_dump_obj(vmap: Vmap, port: Port, addr: int) -> Dump:
+    """Find out what an address belongs to without ever waiting for a lock.
 
     Kernel: `vmalloc_dump_obj()`, v6.8 to v7.1: the address is rounded *up* to a page, one node is asked, and only
     if its lock is free. An area that starts in another node's zone is not found, one without a vm is no answer.
@@ -61,4 +69,6 @@ async def vmalloc_dump_obj(vmap: Vmap, port: Port, addr: int) -> VmapArea | None
     node_id = vmap.home(page)
     port.probes += 1
     reply = await port.call(vmap.address(node_id), TryFind(node_id, page))
-    return reply.area if isinstance(reply, Found) and reply.area.vm is not None else None
+    if isinstance(reply, Found) and reply.area.vm is not None:
+        return Dump(reply.area)
+    return Dump(busy=isinstance(reply, Busy))

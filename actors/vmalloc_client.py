@@ -138,10 +138,10 @@ class VmallocClient(Client):
         port.complete("vmallocinfo", begin_ns, 0, None)
         return info
 
-    async def dump_obj(self, addr: int) -> VmapArea | None:
+    async def dump_obj(self, addr: int) -> proc.Dump:
         """Find out what an address belongs to (see `proc.vmalloc_dump_obj`): "vmalloc_dump_obj"."""
         port = self.port
         begin_ns = port.now_ns
-        area = await proc.vmalloc_dump_obj(self.vmap, port, addr)
+        dump = await proc.vmalloc_dump_obj(self.vmap, port, addr)
         port.complete("vmalloc_dump_obj", begin_ns, addr, None)
-        return area
+        return dump

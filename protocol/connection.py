@@ -24,14 +24,15 @@ from typing import TypeAlias
 
 from attrs import define, evolve, fields_dict, frozen
 
-from protocol.codec import MAX_FRAME, FrameSplitter, decode_envelope, encode_envelope
+from protocol.codec import decode_envelope, encode_envelope
 from protocol.envelopes import Answer, Ask, Envelope, Failed, Goodbye, Hello, Ping, Pong, Welcome
 from protocol.errors import ProtocolError, UnknownKind
+from protocol.frames import MAX_FRAME, FrameSplitter
 from protocol.messages import LIST_MOST, REPLIES, REQUESTS, Message, Reply
 from protocol.sessions import Numbered
 
 PROTOCOL: int = 1
-"""The version of what is said here; the frames' own is `codec.VERSION`."""
+"""The version of what is said here; the frames' own is `frames.VERSION`."""
 
 
 @frozen

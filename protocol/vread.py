@@ -33,6 +33,10 @@ class Reading:
         """Bytes of the range that are data; the others are zeros."""
         return sum(end - start for start, end, is_data in self.runs if is_data)
 
+    def data_until(self, end: int) -> int:
+        """Give the bytes that are data from the range's beginning to `end`."""
+        return sum(max(0, min(end, run_end) - start) for start, run_end, is_data in self.runs if is_data)
+
     def add(self, area: VmapArea) -> bool:
         """Read the next area in address order; tells whether the range is read."""
         start, end = max(self._reached, area.va_start), min(area.va_start + self._readable(area), self.end)

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import protocol.policies
 import protocol.strategies
+import sim.checks
 import sim.costs
 import sim.topologies
 import sim.workloads
@@ -27,5 +28,6 @@ CATALOGUES: dict[str, Callable[[], Catalogue]] = {
     "costs": lambda: _folder(sim.costs),
     "topologies": lambda: _folder(sim.topologies),
     "presets": presets.summaries,
+    "checks": lambda: _folder(sim.checks),
 }
 """What can be listed: for each, names and summaries."""

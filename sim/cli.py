@@ -113,13 +113,14 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's shape)
         """See `click.Group`: the files' names."""
-        return sorted(module.name for module in pkgutil.iter_modules(sim.commands.__path__))
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(sim.commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """See `click.Group`: what the file calls `command`."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"{sim.commands.__name__}.{cmd_name}").command
+        module = f"{sim.commands.__name__}.{cmd_name.replace('-', '_')}"
+        command: click.Command = importlib.import_module(module).command
         return command
 
 

@@ -41,6 +41,7 @@ REMOVING = frozenset({"unlink", "free", "vm_unmap_ram", "free_vmap_block", "pcpu
 SILENT = frozenset(
     {
         "reserve",
+        "migrate",
         "alloc_failed",
         "setup_vmalloc_vm",
         "vb_alloc",
@@ -157,9 +158,9 @@ class History:
 
     def extend(self, operations: Sequence[Completed]) -> None:
         """Judge and add operations, in the order in which they ended."""
-        lives = self._lives
+        lives, last_end_ns = self._lives, self._last_end_ns
         for operation in operations:
-            name, _cpu, _begin_ns, _end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
+            name, cpu, _begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
             if name in FINDING:
                 if type(answer) is VmapArea:
                     start, end = answer.va_start, answer.va_end
@@ -175,9 +176,8 @@ class History:
                 self._remove(operation)
             else:
                 assert name in SILENT, f"nobody knows what {name} does to areas"
-        for operation in operations:
-            if operation[0] not in SILENT:
-                self._last_end_ns[operation[1]] = operation[3]
+                continue
+            last_end_ns[cpu] = end_ns
         for cpu in self._left:
             self._last_end_ns.pop(cpu, None)
         self._settle(min(self._last_end_ns.values(), default=NEVER))

@@ -15,6 +15,7 @@ from typing import Any
 from actors.vmap import Vmap
 from sim.checks import Verdict
 from sim.errors import BadInput
+from sim.extensions import described
 from sim.metrics.latency import Latency
 from sim.scenario.file import RESULT_FILES, unstructure
 from sim.simulation import NodeAreas, Outcome
@@ -88,6 +89,8 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         results["cluster"] = outcome.cluster
     if outcome.vmap is not None:
         results["vmap"] = _vmap(outcome.vmap, outcome.areas)
+    if outcome.extensions:
+        results["extensions"] = described(outcome.extensions)
     if outcome.batches.sessions:
         results["batches"] = {
             "strategy": outcome.scenario.batch.strategy,

@@ -36,11 +36,12 @@ from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import cost_model
 from sim.errors import BadInput
+from sim.extensions import Extension, loaded
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
 from sim.history import History
+from sim.metrics.latency import Latencies
 from sim.metrics.recorder import Recorder
-from sim.metrics.warmup import latencies_without_warmup
 from sim.scenario.model import Scenario
 from sim.timeline.recording import Gauges, Timeline
 from sim.virtual import VirtualWorld
@@ -68,6 +69,8 @@ class NodeAreas:
     pooled: list[VmapArea] = field(factory=list)
     purged: list[VmapArea] = field(factory=list)
     """What a purge has taken up and not brought to its end."""
+    moved: dict[int, int] = field(factory=dict)
+    """Where areas whose home it is live instead: the node, by start address."""
 
     @property
     def freed(self) -> list[VmapArea]:
@@ -114,6 +117,8 @@ class Outcome:
     """What went wrong, by kind; empty without `[faults]`."""
     cluster: dict[str, Any] = field(factory=dict)
     """What only processes have: commits, connections that broke."""
+    extensions: tuple[Extension, ...] = field(factory=loaded)
+    """What was loaded besides the program's own files."""
 
     @property
     def ok(self) -> bool:
@@ -203,9 +208,7 @@ class System:
         self.workload = workload
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
-        self.recorder = Recorder(
-            History(workload.cpus), latencies_without_warmup(scenario.warmup, workload.operations), timeline
-        )
+        self.recorder = Recorder(History(workload.cpus), _latencies(scenario, workload.operations), timeline)
         self.kernel = scenario.chosen_kernel
         self.machines = self._node_machines()
         taken = sorted(workload.preload, key=lambda area: area.va_start) if workload.uses_free_space else []
@@ -225,6 +228,9 @@ class System:
         self.recorder.history.preload(workload.preload)
         for area in workload.preload if engine != "cluster" else ():
             self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
+            if self.router.told is not None:
+                for node_id in self.router.told(area, self.layout):
+                    self.machines[self.router.addresses[node_id]].preload_references(node_id, [area])
         self.served: dict[str, Machine] = {**self.machines}
         """All machines, by where they are served."""
         if workload.uses_free_space:
@@ -250,6 +256,7 @@ class System:
                 nodes={node.node_id: node.busy for node in remains.nodes},
                 free=remains.free,
                 freed={node.node_id: node.freed for node in remains.nodes},
+                moved={node.node_id: node.moved for node in remains.nodes if node.moved},
                 lazy=self._lazy_pages_evidence(remains),
                 space=SPACE,
                 history=history,
@@ -282,7 +289,8 @@ class System:
                 list(machine.areas(node_id)),
                 list(machine.freed(node_id).lazy),
                 list(machine.freed(node_id).pools),
-                [*machine.freed(node_id).purge_list, *machine.freed(node_id).reclaimed],
+                machine.freed(node_id).in_purge,
+                machine.moved(node_id),
             )
             for machine in self.machines.values()
             for node_id in machine.node_ids
@@ -338,6 +346,7 @@ class System:
             page_size=page_size,
             lazy_scale=self.workload.lazy_scale,
             flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
+            lock_stat=lambda: self.recorder.locks,
         )
 
     def _address(self, node_id: int) -> str:
@@ -377,3 +386,11 @@ class System:
         if self.faults is None:
             return Server(address, machine)
         return Server(address, SessionMachine(machine, address, once=self.scenario.faults.once))
+
+
+def _latencies(scenario: Scenario, operations: int) -> Latencies | None:
+    if scenario.warmup.method == "none":
+        return None
+    from sim.metrics.warmup import latencies_without_warmup  # numpy would be a fifth of the time to the first event
+
+    return latencies_without_warmup(scenario.warmup, operations)

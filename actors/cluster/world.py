@@ -24,13 +24,11 @@ from actors.errors import ActorGone, NotACommand
 from actors.faults import Carrier, Faults
 from actors.lock import FifoLock
 from actors.patience import Patience, patient
+from actors.wall_clock import WallClock
 from actors.world import Address, Attempts, Observer, Port, Script, Signal
 from protocol.envelopes import Answer, Failed
 from protocol.messages import Reply
 from protocol.sessions import Numbered
-
-PAUSE_S = 0.1
-"""Seconds between two pauses, in which what has happened is looked at."""
 
 TICK_S = 0.02
 """Seconds between two looks at the clock: an attempt may wait that much longer than it was to."""
@@ -51,23 +49,19 @@ class ClusterWorld:
         self._links = links
         self.patience = patience
         self.observer = observer
-        self._pause = pause
+        self._clock = WallClock(observer, pause)
         self._carrier = Carrier(faults, lambda: self.now_ns)
-        self._driven = 0
-        self._over = trio.Event()
-        self._started = trio.Event()
         self._locks: dict[str, FifoLock] = {}
         self._deadlines: list[tuple[int, int, Gathering]] = []
         self._next = count().__next__
         self._nursery: trio.Nursery | None = None
-        self._zero_ns = time.perf_counter_ns()
         self.events = 0
         """Answers received."""
 
     @property
     def now_ns(self) -> int:
         """The wall time since the scripts began."""
-        return time.perf_counter_ns() - self._zero_ns
+        return self._clock.now_ns
 
     def signal(self) -> Signal:
         """See `Driving.signal`."""
@@ -80,29 +74,11 @@ class ClusterWorld:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """See `Driving.drive`; scripts begin together, when the world is conducted."""
-        self._driven += 1
-        task_status.started()
-        try:
-            await self._started.wait()
-            port = Port(cpu, self.observer.completed, self.observer.failed)
-            await self.run_script(script, port)
-        finally:
-            self.observer.left(cpu)
-            self._driven -= 1
-            if not self._driven:
-                self._over.set()
+        await self._clock.drive(cpu, lambda port: self.run_script(script, port), task_status)
 
     async def conduct(self) -> None:
-        """See `Driving.conduct`: time passes by itself, so this lets the scripts begin and pauses now and then."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.keep_time)
-            self._zero_ns = time.perf_counter_ns()
-            self._started.set()
-            while self._driven:
-                with trio.move_on_after(PAUSE_S):
-                    await self._over.wait()
-                self._pause()
-            nursery.cancel_scope.cancel()
+        """See `Driving.conduct`: time passes by itself."""
+        await self._clock.conduct(self.keep_time)
 
     async def run_script(self, script: Script, port: Port) -> None:
         """Run a script to its end, patiently; raises what it raises."""

@@ -3,11 +3,12 @@
 A strategy maps areas to *rounds* of lock sessions: a session is one message, one acquisition of one
 node's lock and one or more areas under it; the sessions of a round are under way at once, and a round
 starts when the one before has been acknowledged. It is pure, inserts every area exactly once and each
-in its home node (`tests/property/test_strategies.py` holds every file to that).
+in its home node (`sim/contracts/strategies.py` has all of it).
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import chain, islice, repeat
 from typing import Protocol, TypeAlias
 
 from attrs import define
@@ -38,6 +39,36 @@ class Strategy(Protocol):
         ...
 
 
+@define
+class Met:
+    """What a round met: nanoseconds that it waited for locks, and for which it held them.
+
+    Of sessions that were under way at once, those of the one that was acknowledged last.
+    """
+
+    waited_ns: int
+    held_ns: int
+
+
+Conversation: TypeAlias = Generator[tuple[LockSession, ...], Met, None]
+"""Yields one round after the other, and is told of each what it met."""
+
+
+class Adaptive(Strategy, Protocol):
+    """The shape of a strategy that makes each round when it has seen how the one before went.
+
+    Its plain rounds, `__call__`, are those for locks that nobody else wants.
+    """
+
+    def adapt(self, areas: Sequence[VmapArea], layout: ZoneLayout) -> Conversation:
+        """Insert `areas`, round by round."""
+        ...
+
+
+SHAPE = Strategy
+"""What the files of this folder offer (see `protocol.registry`)."""
+
+
 def load(name: str, *, chunk: int = 8) -> Strategy:
     """Give the strategy called `name`; `chunk` is the largest session of `chunked`, in areas.
 
@@ -50,6 +81,26 @@ def load(name: str, *, chunk: int = 8) -> Strategy:
 def needs_one_lock(strategy: Strategy) -> bool:
     """Tell whether `strategy` only makes sense where one actor, with one lock, owns all the trees."""
     return bool(getattr(strategy, "one_lock", False))
+
+
+def adaptation(strategy: Strategy) -> Callable[[Sequence[VmapArea], ZoneLayout], Conversation] | None:
+    """Give the `adapt` of an adaptive strategy, None of all others."""
+    return getattr(strategy, "adapt", None)
+
+
+NOBODY = Met(0, 1)
+"""What a round meets where nobody else is."""
+
+
+def rounds_if(met: Iterable[Met], conversation: Conversation) -> Rounds:
+    """Give the rounds that a conversation makes if they meet that, and nobody where it ends."""
+    rounds = list(islice(conversation, 1))
+    for each in chain(met, repeat(NOBODY)):
+        try:
+            rounds.append(conversation.send(each))
+        except StopIteration:
+            break
+    return tuple(rounds)
 
 
 def group_by_node(areas: Sequence[VmapArea], layout: ZoneLayout) -> list[LockSession]:

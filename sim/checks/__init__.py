@@ -42,6 +42,8 @@ class Evidence:
     history: History
     freed: dict[int, list[VmapArea]] = Factory(dict)
     """What each node holds of freed areas: pools, lazy tree, and what is being purged."""
+    moved: dict[int, dict[int, int]] = Factory(dict)
+    """By node, where areas whose home it is live instead: the node, by start address."""
     lazy: LazyPagesEvidence | None = None
     """None where nothing is lazily freed."""
 
@@ -59,6 +61,10 @@ class Verdict:
         return self.count == 0
 
 
+SEPARATOR = "_"
+"""Words of names, as results.json has them (see `protocol.registry`)."""
+
+
 class Check(Protocol):
     """The shape of a check."""
 
@@ -67,12 +73,16 @@ class Check(Protocol):
         ...
 
 
+SHAPE = Check
+"""What the files of this folder offer (see `protocol.registry`)."""
+
+
 def verdict_of(exceptions: list[str]) -> Verdict:
     """Give the verdict for a list of exceptions, each in words."""
     return Verdict(len(exceptions), exceptions[0] if exceptions else None)
 
 
 def run_all(evidence: Evidence) -> dict[str, Verdict]:
-    """Run every check of this folder, by its name with underscores."""
+    """Run every check of this folder, by its name."""
     folder = sys.modules[__name__]
-    return {name.replace("-", "_"): registry.load(folder, name, {})(evidence) for name in registry.names(folder)}
+    return {name: registry.load(folder, name, {})(evidence) for name in registry.names(folder)}

@@ -26,6 +26,7 @@ from protocol.errors import VmapsimError
 from protocol.freed import RULES
 from protocol.kernel import KERNELS
 from protocol.messages import LIST_MOST
+from sim import extensions
 from sim.cluster.driving import drive
 from sim.cluster.hosting import deal
 from sim.cluster.members import Hosted, Members
@@ -185,6 +186,7 @@ class Cluster:
         for name in RULES:
             if (value := getattr(chosen, name)) != getattr(named, name):
                 arguments += ["--choose", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+        arguments += extensions.words()
         arguments += ["--one-lock"] if self._one_lock else []
         arguments += ["--free"] if member.free else []
         if self._state is not None:

@@ -1,16 +1,18 @@
 """Commands: one file each, of the command's name; what it calls `command` is what `vmapsim NAME` does.
 
 What they share is here: exit codes, the session, the console to print on, the bar that shows progress. What a
-command needs is imported when it runs, so that `--help` answers at once.
+command needs is imported when it runs, so that `--help` answers at once; attrs would be a third of what it loads.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import Factory, define
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,17 +21,19 @@ CHECK_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
 PIPE_COLUMNS = 120
 """Columns of the tables where there is no terminal to ask."""
 
 
-@define
+@dataclass
 class Session:
     """What is known of a command's results when it is interrupted, and of the screen it will be shown on."""
 
     terminal: bool
     out: Path = Path()
-    finished: list[str] = Factory(list)
+    finished: list[str] = field(default_factory=list)
     kept: Callable[[], str] | None = None
     """Says what an interrupted command can go on with, where it can."""
 
@@ -53,6 +57,33 @@ class Session:
         )
 
 
+def with_extensions(command: Decorated) -> Decorated:
+    """Give a command the option `--extension`: files that are loaded before it runs, until it is over."""
+    return click.option(
+        "--extension",
+        "extensions",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        callback=_load_extensions,
+        expose_value=False,
+        help="A Python file: one policy, strategy, … more (docs/how-to/extend.md); may be repeated.",
+    )(command)
+
+
+def _load_extensions(context: click.Context, _option: object, paths: tuple[Path, ...]) -> None:
+    if paths:
+        from sim import extensions
+
+        context.call_on_close(extensions.unload)
+        try:
+            for path in paths:
+                extensions.load(path)
+        except BaseException:
+            context.close()  # click does not where reading the arguments fails
+            raise
+
+
 def default_out(path: Path) -> Path:
     """Give the folder for the results of the file at `path`. Raises `BadInput` where its name gives none."""
     if not path.stem.strip(". "):
@@ -73,13 +104,13 @@ def bar(name: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
 
     It is told what is done, of how much, and a note that stands beside it.
     """
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _done, _total, _note: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _done, _total, _note: None
-        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

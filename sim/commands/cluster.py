@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import Session
+from sim.commands import Session, with_extensions
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help="Change the seed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results [default: out/SCENARIO].")
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
+@with_extensions
 @click.pass_obj
 def command(
     session: Session,
@@ -36,6 +37,7 @@ def command(
     quiet: bool,
 ) -> int:
     """Start serve processes, run SCENARIO's clients against them, stop them, and show what was found."""
+    from sim import extensions
     from sim.commands.run import Order, run_file
 
     def run(chosen: "Scenario", beside: Path, folder: Path, progress: "Progress", _timeline: object) -> "Outcome":
@@ -44,5 +46,6 @@ def command(
         return run_cluster(chosen, beside, folder, processes, state, progress)
 
     words = ["./dev", "cluster", str(scenario), "--processes", str(processes)]
+    words += extensions.words()
     words += [word for setting in settings for word in ("--set", setting)]
     return run_file(session, scenario, settings, seed, out, Order("cluster", words, run), quiet=quiet)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import Session
+from sim.commands import Session, with_extensions
 
 if TYPE_CHECKING:
     from sim.cluster.members import Members
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help="Change the seed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results [default: out/SCENARIO].")
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
+@with_extensions
 @click.pass_obj
 def command(
     session: Session,
@@ -31,6 +32,7 @@ def command(
     quiet: bool,
 ) -> int:
     """Run SCENARIO's clients against the members of a cluster."""
+    from sim import extensions
     from sim.commands.run import Order, run_file
 
     def run(chosen: "Scenario", beside: Path, _folder: Path, progress: "Progress", _timeline: object) -> "Outcome":
@@ -43,5 +45,6 @@ def command(
         return drive(chosen, beside, hosted, progress=progress)
 
     words = ["./dev", "drive", str(scenario), "--members", str(members)]
+    words += extensions.words()
     words += [word for setting in settings for word in ("--set", setting)]
     return run_file(session, scenario, settings, seed, out, Order("cluster", words, run), quiet=quiet)

@@ -2,12 +2,15 @@
 
 import click
 
+from sim.commands import with_extensions
+
+WHAT = ("kernels", "policies", "strategies", "workloads", "costs", "topologies", "presets", "checks")
+"""The catalogues that there are (`sim.catalogue`), without importing them."""
+
 
 @click.command(name="list")
-@click.argument(
-    "what",
-    type=click.Choice(["kernels", "policies", "strategies", "workloads", "costs", "topologies", "presets"]),
-)
+@click.argument("what", type=click.Choice(WHAT))
+@with_extensions
 def command(what: str) -> None:
     """List what scenarios can name, each with a line of explanation."""
     from sim.catalogue import CATALOGUES

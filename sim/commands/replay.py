@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, printable, progress
+from sim.commands import CHECK_FAILED, Session, printable, progress, with_extensions
 
 if TYPE_CHECKING:
     from sim.partition import Partition
@@ -41,6 +41,7 @@ PARTITION = "partition.json"
     metavar="FILE",
     help="Instead of a trace: show how the areas of a /proc/vmallocinfo fall to nodes; - is standard input.",
 )
+@with_extensions
 @click.pass_obj
 def command(
     session: Session,

@@ -2,17 +2,15 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
 
-from sim.commands import CHECK_FAILED, Session, default_out, printable, progress
+from sim.commands import CHECK_FAILED, Session, default_out, printable, progress, with_extensions
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sim.report.portrait import Portrait
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario, Workload
@@ -63,6 +61,7 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     "--json", "as_json", is_flag=True, help="Print results.json (of variants: by name) instead of tables."
 )
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
+@with_extensions
 @click.pass_obj
 def command(
     session: Session,
@@ -80,8 +79,11 @@ def command(
     quiet: bool,
 ) -> int:
     """Run SCENARIO (a TOML file; without one, the quickstart) and show what it found."""
+    from sim import extensions
+
     path = scenario or QUICKSTART
-    words = ["./dev", "run", str(path), *(word for setting in settings for word in ("--set", setting))]
+    words = ["./dev", "run", str(path), *extensions.words()]
+    words += [word for setting in settings for word in ("--set", setting)]
     wanted = timeline or timeline_holds is not None or timeline_window is not None
 
     def run(
@@ -117,11 +119,10 @@ def run_file(
 
     file = load_scenarios(path, settings, seed)
     session.out = out or default_out(path)
-    console = session.console(quiet=quiet or order.as_json)
-    return _run_all(file, session, order, console, quiet=quiet)
+    return _run_all(file, session, order, quiet=quiet)
 
 
-@frozen
+@dataclass(frozen=True)
 class StateFile:
     """Where the state at the end goes, and in which order; `path` is None where it is not asked for."""
 
@@ -152,7 +153,7 @@ def _state_file(path: Path | None, order: str | None) -> StateFile:
     return StateFile(path, order or "node")
 
 
-@frozen
+@dataclass(frozen=True)
 class Order:
     """What a run is asked for besides its scenario."""
 
@@ -185,11 +186,10 @@ def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
     return lambda: Timeline(most or MOST_HOLDS, from_ns, until_ns)
 
 
-def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Console", *, quiet: bool) -> int:
+def _run_all(file: "ScenarioFile", session: Session, order: Order, *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
-    from sim.report.run import Made, run_report
+    from sim.garbage import collect_leftovers
     from sim.results import prepared, to_json, write_files
-    from sim.summary import show_run, show_variants
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
     folders = [session.out / name for name, _scenario in named]
@@ -200,7 +200,11 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
         for (name, scenario), folder in zip(named, folders, strict=True):
             with progress(name or file.path.stem, quiet) as told:
                 runs[name] = _run_one(name, scenario, file.path.parent, folder, order, told)
+            collect_leftovers()
             session.finished.append(name or file.path.stem)
+        from sim.report.run import Made, run_report  # what shows results is not needed to start
+        from sim.summary import show_run, show_variants
+
         title = printable(_title(file.path.name, [scenario for _name, scenario in named], order.engine))
         results = {name: run.results for name, run in runs.items()}
         portraits = {name: run.portrait for name, run in runs.items()}
@@ -209,6 +213,7 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
         )
     if order.as_json and not quiet:
         click.echo(to_json(results if file.variants else results[""]), nl=False)
+    console = session.console(quiet=quiet or order.as_json)
     where = printable(f"results and report in {session.out}/")
     if file.variants:
         varied = {variant.name: list(variant.varied) for variant in file.variants}
@@ -222,7 +227,7 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, console: "Con
     return 0 if held else CHECK_FAILED
 
 
-@frozen
+@dataclass(frozen=True)
 class Run:
     """What is shown of a run that is over."""
 
@@ -239,12 +244,13 @@ def _run_one(
     order: Order,
     progress: Callable[[int, int], None],
 ) -> Run:
-    from sim.log import log_of
+    timeline = None if order.timeline is None else order.timeline()
+    outcome = order.run(scenario, beside, folder, progress, timeline)
+
+    from sim.log import log_of  # what shows results is not needed to start
     from sim.report.portrait import portrait_of
     from sim.results import results_of, to_json, write_whole
 
-    timeline = None if order.timeline is None else order.timeline()
-    outcome = order.run(scenario, beside, folder, progress, timeline)
     results = results_of(outcome)
     files: dict[Path, str | bytes] = {
         folder / "log.jsonl": log_of(outcome),

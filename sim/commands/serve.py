@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from sim.commands import with_extensions
+
 
 @click.command(
     name="serve",
@@ -26,6 +28,7 @@ import click
 @click.option("--in-flight", type=click.IntRange(1), default=256, show_default=True, help="Requests of each.")
 @click.option("--areas", type=click.IntRange(1, 32768), default=4096, show_default=True, help="Areas in a request.")
 @click.option("--until-eof", is_flag=True, help="Stop when standard input ends.")
+@with_extensions
 def command(
     nodes: str,
     where: str,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, bar, default_out, printable, rate
+from sim.commands import CHECK_FAILED, Session, bar, default_out, printable, rate, with_extensions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print study.json instead of tables.")
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
+@with_extensions
 @click.pass_obj
 def command(
     session: Session,

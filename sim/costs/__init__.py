@@ -77,6 +77,10 @@ class MakesCostModel(Protocol):
         ...
 
 
+SHAPE = MakesCostModel
+"""What the files of this folder offer (see `protocol.registry`)."""
+
+
 def cost_model(scenario: "Scenario", beside: Path) -> CostModel:
     """Make the cost model that `scenario` names; files are looked up in the folder `beside`. Raises `BadInput`."""
     from sim.placement import place

@@ -5,9 +5,9 @@ e = max(0, b - 11), and stands for the bucket's middle: the error is at most hal
 2^e / 2 of at least 1024 * 2^e, that is 1/2048. (The scheme of HdrHistogram; Gil Tene, 2012.)
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
-
-import numpy as np
+from itertools import accumulate
 
 SUB_BITS = 10
 """log2 of the buckets per power of two."""
@@ -34,6 +34,6 @@ def percentile(counts: Mapping[int, int], per_mille: int, largest: int) -> int:
     if not counts:
         return 0
     buckets = sorted(counts)
-    seen = np.cumsum([counts[bucket] for bucket in buckets])
-    rank = -(-int(seen[-1]) * per_mille // 1000)
-    return min(value_of(buckets[int(np.searchsorted(seen, rank))]), largest)
+    seen = list(accumulate(counts[bucket] for bucket in buckets))
+    rank = -(-seen[-1] * per_mille // 1000)
+    return min(value_of(buckets[bisect_left(seen, rank)]), largest)

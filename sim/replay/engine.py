@@ -98,6 +98,7 @@ class Engine:
         self.result = Replayed(kernel.name)
         self._recording = recording
         self._search = Search(self.line) if searching else None
+        self._purges_seen = 0
 
     def run(self, progress: Progress = lambda _done, _total: None) -> Replayed:
         """Go through all events."""
@@ -166,8 +167,8 @@ class Engine:
         assert purging.index(number) == index, "purges end in the order of their lines"
         if not self.line.apply(Purged(number, END)):
             # Some of the likeliest frees cannot have come yet: without them.
-            likeliest = next(purging.choices(number))
-            purging.pinned[number] = tuple(free for free in likeliest if self.line.past.done[free])
+            chosen = next(purging.choices(number))
+            purging.pinned[number] = tuple(free for free in chosen if self.line.past.done[free])
             ended = self.line.apply(Purged(number, END))
             assert ended, "a purge of what is lazy can always end"
         self.correction.purge_ended()
@@ -213,13 +214,13 @@ class Engine:
     # -- how far back -----------------------------------------------------------------------------
 
     def _trim(self) -> None:
-        """Forget what is too long ago to be taken back."""
-        log = self.line.log
-        begun: dict[int, int] = {}
-        for position, logged in enumerate(log):
-            if isinstance(logged.happening, Purged):
-                begun.setdefault(logged.happening.number, position)
-        if len(begun) > KEEP_PURGES:
-            self.line.forget(len(log) - begun[sorted(begun)[-KEEP_PURGES]])
-        elif len(log) > 3 * KEEP:
-            self.line.forget(KEEP)
+        """Forget what is too long ago to be taken back; where no purge has begun since, only the length counts."""
+        line = self.line
+        if line.purging.begun != self._purges_seen:
+            self._purges_seen = line.purging.begun
+            begun = line.purges_begun()
+            if len(begun) > KEEP_PURGES:
+                line.forget(len(line.log) - begun[sorted(begun)[-KEEP_PURGES]])
+                return
+        if len(line.log) > 3 * KEEP:
+            line.forget(KEEP)

@@ -115,6 +115,14 @@ class Line:
             self.log[first] = Logged(self.log[first].mark, self.log[last - 1].happening)
             del self.log[first + 1 : last]
 
+    def purges_begun(self) -> dict[int, int]:
+        """Give the purges that the log holds, each with the place of its first happening. O(log)."""
+        begun: dict[int, int] = {}
+        for position, logged in enumerate(self.log):
+            if type(logged.happening) is Purged:
+                begun.setdefault(logged.happening.number, position)
+        return begun
+
     def forget(self, keep: int) -> None:
         """Give up the way back to before the last `keep` happenings."""
         if len(self.log) > keep:

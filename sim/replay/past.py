@@ -15,11 +15,13 @@ class Past:
         self.kernel = kernel
         self.state = KernelState(nr_vmap_nodes(kernel, cpus), zone_size)
         self.done = bytearray(len(recording.events))
+        self._pooled = kernel.pools and self.state.nr_nodes > 1
+        self._unhappen = self.done.__setitem__
 
     def settle(self, index: int) -> None:
         """Note that an event has happened."""
         self.done[index] = True
-        self.state.undoing(self.done.__setitem__, index, False)
+        self.state.undoing(self._unhappen, index, False)
 
     def all_before(self, index: int) -> bool:
         """Tell whether all that the task of an event printed before it has happened."""
@@ -29,13 +31,13 @@ class Past:
     def node_of(self, event: AllocEvent, cpu: int) -> int:
         """Give the node whose pool serves an allocation on a CPU (`node_alloc`), `NOWHERE` if none does."""
         default = event.vstart == VMALLOC_START and event.vend == VMALLOC_END
-        pooled = self.kernel.pools and self.state.nr_nodes > 1
-        return cpu % self.state.nr_nodes if default and pooled else NOWHERE
+        return cpu % self.state.nr_nodes if default and self._pooled else NOWHERE
 
     def pool_of(self, event: AllocEvent, cpu: int) -> tuple[int, int] | None:
         """Give the node and the class of the pool that is asked for an allocation, None if none is."""
-        node, size_class = self.node_of(event, cpu), event.size // PAGE_SIZE - 1
-        return None if node == NOWHERE or size_class >= self.kernel.pool_limit else (node, size_class)
+        size_class = event.size // PAGE_SIZE - 1
+        node = NOWHERE if size_class >= self.kernel.pool_limit else self.node_of(event, cpu)
+        return None if node == NOWHERE else (node, size_class)
 
     def free(self, index: int) -> None:
         """Let an area become lazy. One that no line allocated is taken from the free space first, if it is free."""

@@ -7,8 +7,10 @@ ones with the instants closest together first.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from itertools import islice
+from functools import lru_cache
+from itertools import accumulate, islice
 from types import MappingProxyType
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -35,11 +37,10 @@ MOST_CHOICES = 400
 """Sets that are looked at for one purge."""
 
 
-@frozen
-class Candidate:
+class Candidate(NamedTuple):
     """A free that a purge may have taken: its number, the node whose lazy list it went to, and its address."""
 
-    index: int
+    free: int
     node: int
     va_start: int
     pages: int
@@ -68,24 +69,57 @@ def choices(candidates: Sequence[Candidate], known: Known) -> Iterator[tuple[int
     none fits. If there are too few candidates, the only set is all of them.
     """
     if len(candidates) <= known.count:
-        yield tuple(candidate.index for candidate in candidates)
+        yield tuple(candidate.free for candidate in candidates)
         return
-    certain = max(0, known.count - NEAR)
-    near = candidates[certain : known.count + NEAR]
-    head = tuple(one.index for one in candidates[:certain])
-    pages = None if known.pages is None else known.pages - sum(one.pages for one in candidates[:certain])
-    least, most = _bounds(near, known)
+    head, near, left = _parted(candidates, known)
     found = False
-    for positions in islice(
-        _prefixes([one.node for one in near], known.count - certain, least, most), MOST_CHOICES
-    ):
-        if all(known.within[0] <= near[position].va_start < known.within[1] for position in positions) and (
-            pages is None or pages == sum(near[position].pages for position in positions)
-        ):
-            found = True
-            yield head + tuple(near[position].index for position in positions)
+    for positions in _fitting(near, left):
+        found = True
+        yield head + tuple(near[position].free for position in positions)
     if not found and not known.taken and not known.spared:
-        yield head + tuple(one.index for one in near[: known.count - certain])
+        yield head + tuple(one.free for one in near[: left.count])
+
+
+def likeliest(candidates: Sequence[Candidate], known: Known) -> tuple[int, ...]:
+    """Give the first of the `choices`, for an unbounded purge; what was asked lately is remembered."""
+    if len(candidates) <= known.count:
+        return tuple(candidate.free for candidate in candidates)
+    head, near, left = _parted(candidates, known)
+    return head + _likeliest_of(near, left.count, left.within, left.pages)
+
+
+@lru_cache(maxsize=1024)
+def _likeliest_of(
+    near: tuple[Candidate, ...], count: int, within: tuple[int, int], pages: int | None
+) -> tuple[int, ...]:
+    positions = next(_fitting(near, Known(count, within, pages)), range(count))
+    return tuple(near[position].free for position in positions)
+
+
+def _parted(candidates: Sequence[Candidate], known: Known) -> tuple[tuple[int, ...], tuple[Candidate, ...], Known]:
+    """Part those that are taken for certain from the near ones, and say what is known of these."""
+    certain = max(0, known.count - NEAR)
+    first = candidates[:certain]
+    pages = None if known.pages is None else known.pages - sum(one.pages for one in first)
+    left = Known(known.count - certain, known.within, pages, known.taken, known.spared)
+    return tuple(one.free for one in first), tuple(candidates[certain : known.count + NEAR]), left
+
+
+def _fitting(near: Sequence[Candidate], known: Known) -> Iterator[tuple[int, ...]]:
+    """Give the positions of the candidates in each set that fits what is known."""
+    first, end = known.within
+    outside = {position for position, one in enumerate(near) if not first <= one.va_start < end}
+    all_inside = min(outside, default=len(near))
+    pages = [one.pages for one in near]
+    pages_below = [0, *accumulate(pages)]
+    least, most = _bounds(near, known)
+    for low, taken in islice(_windows([one.node for one in near], known.count, least, most), MOST_CHOICES):
+        if (
+            low <= all_inside
+            and outside.isdisjoint(taken)
+            and known.pages in (None, pages_below[low] + sum(map(pages.__getitem__, taken)))
+        ):
+            yield (*range(low), *taken)
 
 
 def _bounds(near: Sequence[Candidate], known: Known) -> tuple[dict[int, int], dict[int, int]]:
@@ -108,35 +142,66 @@ def _prefixes(
     least: Mapping[int, int] = MappingProxyType({}),
     most: Mapping[int, int] = MappingProxyType({}),
 ) -> Iterator[tuple[int, ...]]:
-    """Give the ways to take `wanted` positions: a prefix of each node's, no shorter than those of lower nodes.
+    """Give the ways to take `wanted` positions: a prefix of each node's, no shorter than those of lower nodes."""
+    for low, taken in _windows(nodes, wanted, least, most):
+        yield (*range(low), *taken)
+
+
+def _windows(
+    nodes: Sequence[int], wanted: int, least: Mapping[int, int], most: Mapping[int, int]
+) -> Iterator[tuple[int, list[int]]]:
+    """Give each of the `_prefixes` as a number of positions all of which are taken, and those above.
 
     Of a node are taken `least` at least and `most` at most. Each way is what is taken of a window between the first
     position that is left and the last that is taken; the narrowest windows come first.
     """
-    for spread in range(len(nodes) + 1):
+    bounded = bool(least or most)
+    from_level, above_level = _counts(nodes)
+    if 0 <= wanted <= len(nodes) and not (bounded and _out_of_bounds(Counter(nodes[:wanted]), (), least, most)):
+        yield wanted, []
+    for spread in range(2, len(nodes) + 1):
         for low in range(max(0, wanted - spread), min(wanted, len(nodes) - spread) + 1):
-            window = nodes[low : low + spread]
             # The list of the first one's node was taken before those of higher nodes; so were the last one's.
-            if spread and not window[0] < window[-1]:
+            first, last, end = nodes[low], nodes[low + spread - 1], low + spread
+            if not first < last:
                 continue
-            before = Counter(nodes[:low])
-            own = Counter(window)
-            if any(before[node] > count for node, count in most.items()) or any(
-                before[node] + own[node] < count for node, count in least.items()
-            ):
+            sure = from_level[last][end] - from_level[last][low]
+            most_others = above_level[first][end] - above_level[first][low] - sure
+            if not 0 <= wanted - low - sure <= most_others:
                 continue
-            free = [node for node in sorted(own) if window[0] < node < window[-1]]
-            all_taken = [position for position, node in enumerate(window) if node >= window[-1]]
-            if any(own[node] and least.get(node, 0) > before[node] for node in own if node <= window[0]) or any(
-                before[node] + own[node] > most.get(node, len(nodes)) for node in own if node >= window[-1]
-            ):
+            window = nodes[low:end]
+            before = Counter(nodes[:low]) if bounded else Counter[int]()
+            if bounded and _out_of_bounds(before, window, least, most):
                 continue
             bounds = [
                 (node, least.get(node, 0) - before[node], most.get(node, len(nodes)) - before[node])
-                for node in free
+                for node in sorted(set(window))
+                if first < node < last
             ]
-            for taken in _in_window(window, bounds, 0, wanted - low - len(all_taken)):
-                yield (*range(low), *(low + position for position in sorted((*all_taken, *taken))))
+            all_taken = [position for position, node in enumerate(window) if node >= last]
+            for taken in _in_window(window, bounds, 0, wanted - low - sure):
+                yield low, [low + position for position in sorted((*all_taken, *taken))]
+
+
+def _counts(nodes: Sequence[int]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Count, for each node, positions of it or higher nodes, and of higher ones, below each position."""
+    return (
+        {level: [0, *accumulate(node >= level for node in nodes)] for level in set(nodes)},
+        {level: [0, *accumulate(node > level for node in nodes)] for level in set(nodes)},
+    )
+
+
+def _out_of_bounds(
+    before: Counter[int], window: Sequence[int], least: Mapping[int, int], most: Mapping[int, int]
+) -> bool:
+    """Tell whether a window takes too many or too few of some node, whatever it takes of those in between."""
+    own = Counter(window)
+    return (
+        any(before[node] > count for node, count in most.items())
+        or any(before[node] + own[node] < count for node, count in least.items())
+        or any(least.get(node, 0) > before[node] for node in own if node <= window[0])
+        or any(before[node] + own[node] > most[node] for node in own if node >= window[-1] and node in most)
+    )
 
 
 def _in_window(

@@ -7,12 +7,14 @@ ascending.
 """
 
 from collections.abc import Iterator, Sequence, Set
+from itertools import islice
 
 from attrs import define, field
 
+from protocol.area import PAGE_SIZE
 from protocol.pools import decaying
 from sim.replay.past import Past
-from sim.replay.purges import END, MERGE, TAKE, TOP, Candidate, Known, Step, choices
+from sim.replay.purges import END, MERGE, TAKE, TOP, Candidate, Known, Step, choices, likeliest
 from sim.replay.recording import between
 from sim.replay.state import NOWHERE, Held
 from sim.traces.events import PurgeEvent
@@ -68,6 +70,11 @@ class Purging:
         self._purged_frees = 0
         """A number that tells apart which frees have been purged."""
 
+    @property
+    def begun(self) -> int:
+        """How many have begun."""
+        return self.ended + (self.purge is not None)
+
     def forget(self) -> None:
         """Choose anew what purges take: the state has been corrected."""
         self._likeliest.clear()
@@ -101,6 +108,20 @@ class Purging:
         if purge is None:
             return (0, 0, 0) if self.ended == number else END
         return purge.steps[purge.position] if purge.position < len(purge.steps) else END
+
+    def next_visible_step(self, number: int, asked: tuple[int, int] | None) -> Step:
+        """Give the next step after which an allocation that asks that pool may find something else, `END` if none.
+
+        While areas reach their pools these are those that fill it, and those after which something is free.
+        """
+        purge = self.purge
+        if purge is None or self.next_step(number)[0] == 0:
+            return self.next_step(number)
+        for step in islice(purge.steps, purge.position, None):
+            _stage, node, va_start = step
+            if va_start == TOP or (asked is not None and asked == (node, purge.by_start[va_start].size_class)):
+                return step
+        return END
 
     def drop(self, va_start: int, va_end: int) -> list[Held]:
         """Take the areas that touch a range out of the hands of the purge under way, for good; give them."""
@@ -268,7 +289,7 @@ class Purging:
                 key = (number, self._purged_frees, *map(_print_of, purge.taken.values()))
                 areas = self._likeliest.get(key)
                 if areas is None:
-                    areas = self._likeliest[key] = next(self.choices(number))
+                    areas = self._likeliest[key] = likeliest(self._candidates(number), self._known(number))
             self.chosen[number] = areas
             purge.areas = {}
             for free in areas:
@@ -282,25 +303,36 @@ class Purging:
 
         Areas that start at `taken` are among them, those at `spared` are not.
         """
+        return choices(self._candidates(number), self._known(number, taken, spared))
+
+    def _known(self, number: int, taken: Set[int] = frozenset(), spared: Set[int] = frozenset()) -> Known:
+        """Give what is known of what purge `number` takes from now on."""
         index = self.index(number)
         event = self._past.recording.events[index]
         assert isinstance(event, PurgeEvent), "only purges take lazy areas"
-        had = self._taken(number)
-        candidates = []
-        for free in self._candidates(number):
-            node = self._past.node_of_free(free)
-            if node not in had:
-                area = self._past.area_of_free(free)
-                pages = 0 if area is None else area.size_class + 1
-                candidates.append(Candidate(free, node, self._past.free_event(free).va_start, pages))
-        pages_by_now = self._past.recording.purged_pages.get(index)
-        if pages_by_now is not None:
-            pages_by_now -= self._purged_pages + sum(map(_pages_of, had.values()))
-        known = Known(self.wanted(number), (event.start, event.end), pages_by_now, taken, spared)
-        return choices(candidates, known)
+        pages = self._past.recording.purged_pages.get(index)
+        if pages is not None:
+            pages -= self._purged_pages + sum(map(_pages_of, self._taken(number).values()))
+        return Known(self.wanted(number), (event.start, event.end), pages, taken, spared)
 
-    def _candidates(self, number: int) -> list[int]:
+    def _candidates(self, number: int) -> list[Candidate]:
         """Give the frees that purge `number` may take from now on, in the order of their lines."""
+        state, had = self._state, self._taken(number)
+        candidates = [
+            Candidate(area.freed, node, area.va_start, (area.va_end - area.va_start) // PAGE_SIZE)
+            for area in sorted(state.lazy.values(), key=_freed)
+            if (node := state.lazy_node(area)) not in had
+        ]
+        for free in self._frees_to_come(number):
+            area = self._past.area_of_free(free)
+            va_start = self._past.free_event(free).va_start
+            node = state.home(va_start) if area is None else state.lazy_node(area)
+            if node not in had:
+                candidates.append(Candidate(free, node, va_start, 0 if area is None else area.size_class + 1))
+        return candidates
+
+    def _frees_to_come(self, number: int) -> list[int]:
+        """Give the frees that are printed later and that purge `number` may take."""
         recording, done = self._past.recording, self._past.done
         line = self.index(number)
         before = self.index(number - 1) if number else -1
@@ -310,7 +342,7 @@ class Purging:
             for index in between(recording.frees, line, line + LATE)
             if not done[index] and recording.previous[index] < line
         ]
-        return sorted(area.freed for area in self._state.lazy.values()) + to_come + late
+        return to_come + late
 
     def _taken(self, number: int) -> dict[int, list[Held]]:
         return self.purge.taken if self.purge is not None and self.purge.number == number else {}
@@ -320,6 +352,10 @@ class Purging:
         event = self._past.recording.events[self.index(number)]
         assert isinstance(event, PurgeEvent), "only purges take lazy areas"
         return event.num_purged - sum(map(len, self._taken(number).values()))
+
+
+def _freed(area: Held) -> int:
+    return area.freed
 
 
 def _restore(purge: Purge, *before: object) -> None:

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from protocol.area import PAGE_SIZE
 from sim.replay.line import Freed, Happening, Line, Purged, Took
-from sim.replay.purges import END
+from sim.replay.purges import END, TAKE
 from sim.traces.events import AllocEvent
 
 How: TypeAlias = Literal["reordered", "purge_phase"]
@@ -82,9 +82,9 @@ class Search:
     def _others_came_first(self, index: int, depth: int = DEPTH) -> bool:
         """Let those happen first, one after the other, whom the model takes the addresses for."""
         line, event = self._line, self._event(index)
-        if line.apply(Took(index, event.cpu)):
-            return True
         _source, expected = line.predict(event, event.cpu)
+        if (event.failed or expected == event.va_start) and line.apply(Took(index, event.cpu)):
+            return True
         if expected is None or not depth:
             return False
         over = line.recording.allocations_over(expected, expected + event.size, index, index + AHEAD)
@@ -154,7 +154,7 @@ class Search:
             return False  # a purge only adds free space: what is expected would be lower still
         if line.purging.purge is None and not self._can_have_begun(number):
             return False
-        return self._among_steps(index, number, now=False) or self._among_steps(index, number, now=True)
+        return self._among_steps(index, number)
 
     def _can_have_begun(self, number: int) -> bool:
         """Whether its task has come so far, and most of what it will take is lazy by now."""
@@ -162,21 +162,31 @@ class Search:
         missing = line.purging.wanted(number) - len(line.state.lazy)
         return missing <= MEANWHILE and line.past.all_before(line.purging.index(number))
 
-    def _among_steps(self, index: int, number: int, *, now: bool) -> bool:
-        """Let the purge do step after step until the allocation can happen."""
+    def _among_steps(self, index: int, number: int) -> bool:
+        """Let the purge do step after step until the allocation can happen.
+
+        First with the lazy lists that explain best, then with those of now: both ways are one up to the first list.
+        """
         line, event = self._line, self._event(index)
-        here = len(line.log)
-        expected = line.predict(event, event.cpu)[1]
-        while (step := line.purging.next_step(number)) != END:
-            if not line.apply(Purged(number, step, now)):
+        asked = line.past.pool_of(event, event.cpu)
+        here, parting = len(line.log), None
+        for now in (False, True):
+            expected = line.predict(event, event.cpu)[1]
+            while (step := line.purging.next_visible_step(number, asked)) != END:
+                if parting is None and step[2] == TAKE:
+                    parting = len(line.log)
+                if not line.apply(Purged(number, step, now)):
+                    break
+                then = line.predict(event, event.cpu)[1]
+                if then != expected or step[0] == 0:
+                    expected = then
+                    so_far = len(line.log)
+                    if self._others_came_first(index, DEPTH_WITHIN):
+                        line.join(here, so_far)
+                        return True
+            if parting is None:
                 break
-            then = line.predict(event, event.cpu)[1]
-            if then != expected or step[0] == 0:
-                expected = then
-                so_far = len(line.log)
-                if self._others_came_first(index, DEPTH_WITHIN):
-                    line.join(here, so_far)
-                    return True
+            line.take_back(parting)
         line.take_back(here)
         return False
 
@@ -184,10 +194,7 @@ class Search:
 
     def _purge_took_others(self, index: int) -> bool:
         """Let one of the latest purges have taken another set of areas."""
-        begun: dict[int, int] = {}
-        for position, logged in enumerate(self._line.log):
-            if isinstance(logged.happening, Purged):
-                begun.setdefault(logged.happening.number, position)
+        begun = self._line.purges_begun()
         latest = sorted(begun)[-PURGES_BACK:]
         return any(
             self._with_other_areas(index, number, begun[number], number == latest[-1])

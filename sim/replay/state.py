@@ -86,16 +86,16 @@ class FreeRanges:
     def take(self, va_start: int, va_end: int) -> None:
         """Take out a range that is free."""
         self.space.take(va_start, va_end)
-        self._note(True, va_start, va_end)
+        self._note((True, va_start, va_end))
 
     def release(self, va_start: int, va_end: int) -> None:
         """Make a range free that is not."""
         self.space.release(VmapArea(va_start, va_end))
-        self._note(False, va_start, va_end)
+        self._note((False, va_start, va_end))
 
-    def _note(self, taken: bool, va_start: int, va_end: int) -> None:
-        self._operations.append((taken, va_start, va_end))
-        if self.mark() - self._copies[-1][0] >= BASE_EVERY:
+    def _note(self, operation: tuple[bool, int, int]) -> None:
+        self._operations.append(operation)
+        if self._first + len(self._operations) - self._copies[-1][0] >= BASE_EVERY:
             self._copies.append((self.mark(), self._space.copy()))
 
 

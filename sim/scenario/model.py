@@ -4,6 +4,10 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 (`docs/reference/scenario.md`) is generated from this file.
 """
 
+import importlib
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, fields, frozen
@@ -31,6 +35,11 @@ _PAGE_SIZE = _allowed(
 _PAGES = _allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
+)
+_NAME = _allowed(lambda value: value.strip(), "a name")
+_GROUPS = _allowed(
+    lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 64,
+    "[fewest, most] with 1 <= fewest <= most <= 64",
 )
 _FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
@@ -136,6 +145,13 @@ class Mix:
 
 
 @frozen
+class Migration:
+    """`[workload.migrate]`: the `share` of operations before which a CPU moves one of its areas to another node."""
+
+    share: float = field(default=0.05, validator=_SHARE)
+
+
+@frozen
 class TraceUse:
     """`[workload.trace]`: what is made of a trace besides its allocations and frees.
 
@@ -208,15 +224,56 @@ class VmallocTest:
 
 
 @frozen
+class ModuleLoad:
+    """`[[workload.modprobe.load]]`: one modprobe of the test module, under a `name` in the results.
+
+    The module is loaded `times` times: a modprobe that tries finit_module() and then init_module(), as busybox's,
+    does that twice, since the module always answers -EAGAIN. `page_ns` is how long each page of an allocation takes
+    besides its area; the other keys are the module's parameters.
+    """
+
+    name: str = field(default="", validator=_NAME)
+    times: int = field(default=1, validator=_between(1, 1000))
+    nr_threads: int = field(default=1, validator=_between(1, 65_535))
+    run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
+    test_loop_count: int = field(default=1_000_000, validator=_between(1, 2**31 - 1))
+    nr_pages: int = field(default=0, validator=_between(0, 2**20))
+    page_ns: int = field(default=0, validator=_between(0, 10**9))
+
+
+@frozen
+class Modprobe:
+    """`[workload.modprobe]`: loads of the test module, one after the other in one boot.
+
+    Parameters that a load does not name are those of `[workload.test_vmalloc]`. Ticks come every `tick_ns`
+    (CONFIG_HZ=250). Between two loads `pause_ns` pass, as a shell script takes them, and before each part of
+    the module is freed `unload_ns`, for the RCU grace periods that the kernel waits for. What the pages of an
+    allocation take is drawn evenly, up to `jitter` of itself more or less: without that the workers of a
+    machine fall into step.
+    """
+
+    tick_ns: int = field(default=4_000_000, validator=_between(1000, 10**9))
+    pause_ns: int = field(default=0, validator=_between(0, 10**12))
+    unload_ns: int = field(default=0, validator=_between(0, 10**12))
+    jitter: float = field(default=0.0, validator=_SHARE)
+
+    load: list[ModuleLoad] = field(factory=list)
+
+
+@frozen
 class VmallocUse:
     """`[workload.vmalloc]`: shares of operations of kernel code that uses vmalloc (they sum to 1).
 
     `alloc` and `free` are vmalloc() and vfree(), `map` and `unmap` vm_map_ram() and vm_unmap_ram(), `percpu` gets a
     per-CPU chunk's areas or frees them, `find` is find_vmap_area(), `exceed` find_vmap_area_exceed_addr(), and so
     on. Of the allocations `ioremap` are I/O mappings and `module` go to the module range, `nonblocking` must not
-    sleep (for kernels that can). `interior` is the share of addresses that are no area's start. `held_areas` is
-    how many areas each CPU keeps: with more it frees instead of allocating. `window_pages` is the size of the
-    vmalloc space, 0 for x86_64's 32 TiB.
+    sleep (for kernels that can). `interior` is the share of addresses that are no area's start; of `dump_obj` it is
+    any object in an area. `held_areas` is how many areas each CPU keeps: with more it frees instead of allocating.
+    `window_pages` is the size of the vmalloc space, 0 for x86_64's 32 TiB.
+
+    A per-CPU chunk has an area for each of its groups (of CPUs near each other: NUMA nodes), `percpu_groups` of
+    them, `percpu_pages` long and aligned, `percpu_distance_pages` from one to the next (0: twice their length). On
+    x86_64 that is 512 pages, a huge page, and as far as their first chunk's memory happens to be.
     """
 
     alloc: float = field(default=0.34, validator=_SHARE)
@@ -237,11 +294,20 @@ class VmallocUse:
     interior: float = field(default=0.10, validator=_SHARE)
     held_areas: int = field(default=2_000, validator=_between(1, 10**7))
     window_pages: int = field(default=0, validator=_between(0, 2**33))
+    percpu_groups: list[int] = field(factory=lambda: [1, 4], validator=_GROUPS)
+    percpu_pages: int = field(default=64, validator=_between(1, 2**18))
+    percpu_distance_pages: int = field(default=0, validator=_between(0, 2**32))
 
     def __attrs_post_init__(self) -> None:
         total = sum(self.shares.values())
         if abs(total - 1.0) > 1e-9:
             raise Impossible(" + ".join(self.shares), float(f"{total:.12g}"), "shares that sum to 1")
+        if 0 < self.percpu_distance_pages < self.percpu_pages:
+            raise Impossible(
+                "percpu_distance_pages",
+                self.percpu_distance_pages,
+                f"0, or at least percpu_pages, {self.percpu_pages}",
+            )
         if self.ioremap + self.module > 1.0:
             raise Impossible("ioremap + module", self.ioremap + self.module, "shares of allocations, at most 1")
 
@@ -249,6 +315,11 @@ class VmallocUse:
     def shares(self) -> dict[str, float]:
         """The shares of operations, by name, in the order of the keys."""
         return {attribute.name: getattr(self, attribute.name) for attribute in fields(VmallocUse)[:12]}
+
+
+def _workloads() -> list[str]:
+    """List the workloads; they know scenarios, and so cannot be imported by what scenarios are made of."""
+    return registry.names(importlib.import_module("sim.workloads"))
 
 
 @frozen
@@ -259,7 +330,7 @@ class Workload:
     `vmalloc`, `preload_areas` are a vmlist: areas of early boot that vmalloc_init() imports.
     """
 
-    kind: str = field(default="mix", validator=_one_of(lambda: ["mix", "open", "trace", "vmalloc", "test_vmalloc"]))
+    kind: str = field(default="mix", validator=_one_of(_workloads))
     operations: int = field(default=200_000, validator=_between(1, 10**12))
     preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
@@ -267,10 +338,12 @@ class Workload:
     think_ns: int = field(default=0, validator=_between(0, 10**12))
     file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
+    migrate: Migration = field(factory=Migration)
     open: OpenLoad = field(factory=OpenLoad)
     trace: TraceUse = field(factory=TraceUse)
     vmalloc: VmallocUse = field(factory=VmallocUse)
     test_vmalloc: VmallocTest = field(factory=VmallocTest)
+    modprobe: Modprobe = field(factory=Modprobe)
 
 
 @frozen
@@ -299,6 +372,39 @@ class Scenario:
     workload: Workload = field(factory=Workload)
     warmup: Warmup = field(factory=Warmup)
     faults: Faults = field(factory=Faults)
+
+    @classmethod
+    def load(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> "Scenario":
+        """Read the scenario file at `path`, with some keys set, such as {"lookup.policy": "forward"}.
+
+        Of a file with variants this is what they start from. Raises `BadInput`.
+        """
+        from sim.scenario.file import read_toml
+
+        table = read_toml(Path(path))
+        table.pop("variant", None)
+        return cls._made(table, settings, str(path))
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None) -> "Scenario":
+        """Make a scenario of tables as in a file, {"space": {"nodes": 4}}, and of keys. Raises `BadInput`."""
+        return cls._made(deepcopy(dict(table or {})), settings, "Scenario.of")
+
+    def changed(self, settings: Mapping[str, Any]) -> "Scenario":
+        """Give a scenario with some keys set; all others are as here, also those that a kernel chose."""
+        from sim.scenario.file import unstructure
+
+        return self._made(unstructure(self), settings, "Scenario.changed")
+
+    @classmethod
+    def _made(cls, table: dict[str, Any], settings: Mapping[str, Any] | None, where: str) -> "Scenario":
+        from sim.scenario.file import structure
+        from sim.scenario.settings import leaves, put
+
+        for outer, value in (settings or {}).items():
+            for key, inner in leaves(outer, value, where):
+                put(table, key, inner, f"{where}: {key}")
+        return structure(table, where)
 
     @property
     def chosen_kernel(self) -> Kernel:

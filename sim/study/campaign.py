@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
+from sim.extensions import loaded
 from sim.scenario.model import Warmup
 from sim.study.cells import Cell, replication_seed
 from sim.study.model import Study
@@ -198,7 +199,7 @@ def _pilot(study: Study, cell: Cell, number: int) -> Task:
     scenario = evolve(
         cell.scenario, seed=replication_seed(study, cell, number), warmup=Warmup(method=study.plan.warmup)
     )
-    return Task(cell.number, number, scenario, study.scenario_path.parent, f"{cell.fingerprint}/pilot")
+    return Task(cell.number, number, scenario, study.scenario_path.parent, f"{cell.fingerprint}/pilot", loaded())
 
 
 def _task(study: Study, result: CellResult, replication: int) -> Task:
@@ -207,7 +208,7 @@ def _task(study: Study, result: CellResult, replication: int) -> Task:
     if result.warmup is not None:
         scenario = evolve(scenario, warmup=Warmup(method="fixed", operations=result.warmup))
     fingerprint = f"{cell.fingerprint}/{'own' if result.warmup is None else result.warmup}"
-    return Task(cell.number, replication, scenario, study.scenario_path.parent, fingerprint)
+    return Task(cell.number, replication, scenario, study.scenario_path.parent, fingerprint, loaded())
 
 
 def _without(metric: str, records: Sequence[Record]) -> str:

@@ -16,6 +16,7 @@ import actors
 import protocol
 import sim
 from sim.errors import BadInput
+from sim.extensions import described, loaded, words
 from sim.scenario.file import structure, unstructure
 from sim.scenario.model import Scenario
 from sim.scenario.settings import Table, put
@@ -81,10 +82,10 @@ def _cell(study: Study, number: int, levels: tuple[Level, ...]) -> Cell:
 
 
 def _command(study: Study, settings: Table) -> str:
-    words = ["./dev", "run", str(study.scenario_path)]
+    command = ["./dev", "run", str(study.scenario_path), *words()]
     for key, value in settings.items():
-        words += ["--set", f"{key}={_toml(value)}"]
-    return shlex.join(words)
+        command += ["--set", f"{key}={_toml(value)}"]
+    return shlex.join(command)
 
 
 def _toml(value: Any) -> str:
@@ -101,10 +102,12 @@ def _toml(value: Any) -> str:
 
 
 def _fingerprint(study: Study, scenario: Scenario) -> str:
-    facts = {"scenario": unstructure(evolve(scenario, seed=0)), "code": code_digest()}
+    facts: dict[str, Any] = {"scenario": unstructure(evolve(scenario, seed=0)), "code": code_digest()}
     for key, file in (("file", scenario.workload.file), ("links", scenario.machine.hosts.file)):
         if file:
             facts[key] = _file_digest(study.scenario_path.parent / file)
+    if loaded():
+        facts["extensions"] = described(loaded())
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

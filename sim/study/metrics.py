@@ -17,7 +17,8 @@ METRIC_SHAPES = "a metric such as latency.all.p99_ns (docs/reference/study.md)"
 _LATENCY = "|".join((*LATENCY_FIGURES, *(f"{part}_ns" for part in PARTS), "nodes_asked"))
 _LOCKS = "|".join((*LOCK_FIGURES, "mean_hold_ns", "mean_wait_ns"))
 _METRIC = re.compile(
-    rf"(latency|groups)\.\w+\.({_LATENCY})|locks\.\w+\.({_LOCKS})|batches\.(sessions|areas)"
+    rf"(latency|groups)\.\w+\.({_LATENCY})|locks\.\w+\.({_LOCKS})|batches\.(sessions|areas|session_areas)"
+    r"|groups\.lookups\.missed|looks\.\w+\.\w+"
     r"|checks\.\w+\.count|throughput_per_s|virtual_ns|operations"
 )
 
@@ -39,9 +40,8 @@ def metrics_of(results: Mapping[str, Any]) -> dict[str, float]:
             if latency["count"]:
                 metrics.update(_latency_metrics(f"{table}.{name}", latency))
     metrics.update(_lock_metrics(results["locks"]))
-    metrics.update(
-        {f"batches.{key}": results["batches"][key] for key in ("sessions", "areas") if "batches" in results}
-    )
+    metrics.update(_batch_metrics(results))
+    metrics.update(_miss_metrics(results))
     metrics.update({f"checks.{name}.count": check["count"] for name, check in results["checks"].items()})
     return metrics
 
@@ -68,10 +68,29 @@ def _lock_metrics(locks: list[Mapping[str, Any]]) -> dict[str, float]:
     return metrics
 
 
+def _batch_metrics(results: Mapping[str, Any]) -> dict[str, float]:
+    if "batches" not in results:
+        return {}
+    sessions, areas = results["batches"]["sessions"], results["batches"]["areas"]
+    return {"batches.sessions": sessions, "batches.areas": areas, "batches.session_areas": areas / sessions}
+
+
+def _miss_metrics(results: Mapping[str, Any]) -> dict[str, float]:
+    """Give what was not found, as shares of what was asked for."""
+    metrics: dict[str, float] = {}
+    if lookups := results["groups"]["lookups"]["count"]:
+        metrics["groups.lookups.missed"] = results["latency"].get("find_miss", {"count": 0})["count"] / lookups
+    for name, counts in results.get("looks", {}).items():
+        shares = {figure: count / counts["asked"] for figure, count in counts.items() if figure != "asked"}
+        metrics.update({f"looks.{name}.{figure}": share for figure, share in shares.items()})
+        metrics[f"looks.{name}.asked"] = counts["asked"]
+    return metrics
+
+
 def label(metric: str) -> str:
     """Give a metric's name as people read it: "find p99 (ns)"."""
     words = metric.split(".")
-    if words[0] in ("latency", "groups", "locks", "batches"):
+    if words[0] in ("latency", "groups", "locks", "batches", "looks"):
         words = words[1:]
     text = " ".join(words)
     for unit in ("ns", "per_s"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
+from sim.extensions import described, loaded
 from sim.report.study import study_report
 from sim.study.campaign import CellResult
 from sim.study.cells import code_digest
@@ -19,11 +20,7 @@ SCHEMA = 1
 
 def outputs_of(study: Study, results: Sequence[CellResult]) -> dict[str, str | bytes]:
     """Give the files of a study that is over, by name; the same for the same study and code."""
-    tables = {
-        "cells": cell_rows(study, results),
-        "comparisons": comparison_rows(study, results),
-        "replications": replication_rows(results),
-    }
+    tables = tables_of(study, results)
     files: dict[str, str | bytes] = {}
     for name, rows in tables.items():
         if rows:
@@ -33,12 +30,22 @@ def outputs_of(study: Study, results: Sequence[CellResult]) -> dict[str, str | b
     return files
 
 
+def tables_of(study: Study, results: Sequence[CellResult]) -> dict[str, Any]:
+    """Give the rows of all tables, by name."""
+    return {
+        "cells": cell_rows(study, results),
+        "comparisons": comparison_rows(study, results),
+        "replications": replication_rows(results),
+    }
+
+
 def summary_of(study: Study, tables: dict[str, Any]) -> dict[str, Any]:
     """Give the contents of study.json: what was asked, and the tables of cells and comparisons."""
     return {
         "schema": SCHEMA,
         "version": version("vmapsim"),
         "code": f"sha256:{code_digest()}",
+        **({"extensions": known} if (known := described(loaded())) else {}),
         "study": {
             **asdict(study.plan),
             "set": study.changes,

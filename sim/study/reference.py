@@ -59,7 +59,10 @@ groups.GROUP.FIGURE         a group's, such as "lookups"
 locks.KIND.FIGURE           sums over the locks of a kind ("busy"), of the whole run
     FIGURE: acquisitions, contended, handoffs, hold_ns, wait_ns,
             mean_hold_ns, mean_wait_ns (per acquisition)
-batches.sessions, batches.areas
+groups.lookups.missed       share of lookups that found nothing
+batches.sessions, batches.areas, batches.session_areas (areas per session)
+looks.OPERATION.asked       what should have been seen; all other figures of
+looks.OPERATION.FIGURE      results.json's looks are shares of it
 checks.CHECK.count          exceptions to a check's rule
 throughput_per_s            operations per virtual second, of the whole run
 virtual_ns, operations

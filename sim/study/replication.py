@@ -5,6 +5,8 @@ from typing import Any
 
 from attrs import frozen
 
+from sim.extensions import Extension, install
+from sim.garbage import collect_leftovers
 from sim.report.portrait import LOAD_POINTS, portrait_of
 from sim.results import results_of
 from sim.scenario.model import Scenario
@@ -22,6 +24,8 @@ class Task:
     """With the replication's seed."""
     beside: Path
     fingerprint: str
+    extensions: tuple[Extension, ...] = ()
+    """What has to be loaded where it is run."""
 
     @property
     def key(self) -> Key:
@@ -39,9 +43,12 @@ class Failure:
 def replicate(task: Task) -> Record | Failure:
     """Run a replication. What goes wrong in it comes back as a `Failure`: others go on."""
     try:
+        install(task.extensions)
         return record_of(simulate(task.scenario, task.beside), first=task.replication == 0)
     except Exception as error:
         return Failure(one_line(error))
+    finally:
+        collect_leftovers()
 
 
 def record_of(outcome: Outcome, *, first: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Each is one function in a file of its own, named in `machine.topology`. It makes a `Topology` of a scenario.
 Everything in a run lives at some CPU's place (`sim.placement`), so distances between CPUs are all there is to know.
-`tests/property/test_topologies.py` holds every file to the contract.
+`sim/contracts/topologies.py` has the contract.
 """
 
 import sys
@@ -48,6 +48,10 @@ class MakesTopology(Protocol):
     def __call__(self, scenario: "Scenario", beside: Path) -> Topology:
         """Make the topology of `scenario`; files are looked up in the folder `beside`. Raises `BadInput`."""
         ...
+
+
+SHAPE = MakesTopology
+"""What the files of this folder offer (see `protocol.registry`)."""
 
 
 def topology(scenario: "Scenario", beside: Path) -> Topology:

@@ -59,6 +59,10 @@ class Workload(Protocol):
         ...
 
 
+SHAPE = Workload
+"""What the files of this folder offer (see `protocol.registry`)."""
+
+
 def plan(scenario: Scenario, beside: Path) -> Plan:
     """Plan the workload that `scenario` names; raises `BadInput`."""
     workload: Workload = registry.load(sys.modules[__name__], scenario.workload.kind, {})

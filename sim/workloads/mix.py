@@ -5,7 +5,7 @@ the other, so that its answers do not depend on what others do. Nothing comes fr
 workload is about the busy trees.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from actors.client import Client
 from actors.errors import NoAnswer, NotServed, RequestRefused
 from actors.world import Driving
 from protocol.area import VMALLOC_END, VMALLOC_START, VmapArea
+from protocol.errors import VmapsimError
 from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import Scenario
@@ -67,6 +68,11 @@ def plan_own_areas(scenario: Scenario, script: Callable[[int, "Operations"], Cli
         uses_free_space=False,
         scripts=scripts,
     )
+
+
+def owner_of(scenario: Scenario, area: VmapArea) -> int:
+    """Give the CPU in whose region `area` is."""
+    return (area.va_start - VMALLOC_START) // _region_size(scenario)
 
 
 def _share(total: int, cpus: int, cpu: int) -> int:
@@ -161,28 +167,38 @@ def _spans_zones(area: VmapArea, zone_size: int) -> bool:
 
 async def _run(client: Client, *, think_ns: int, operations: "Operations") -> None:
     """Carry out what has been drawn."""
+    port = client.port
     for drawn in operations:
         for operation in drawn:
             if think_ns:
                 await client.sleep(think_ns)
-            await carry_out(client, operation)
+            begin_ns = port.now_ns
+            try:
+                await started(client, operation)
+            except FAILURES as error:
+                give_up(client, operation, begin_ns, error)
 
 
-async def carry_out(client: Client, operation: "Operation") -> None:
-    """Carry out an operation that has been drawn; gives up on one that nobody answers or serves."""
+FAILURES = (NoAnswer, NotServed, RequestRefused)
+"""What an operation that nobody answers or serves raises."""
+
+
+def started(client: Client, operation: "Operation") -> Awaitable[object]:
+    """Start an operation that has been drawn; a function, so that no coroutine stands between it and its script."""
     name, addr, areas = operation
-    begin_ns = client.port.now_ns
-    try:
-        if name == "insert":
-            await client.insert(areas[0])
-        elif name == "unlink":
-            await client.unlink(addr)
-        elif name == "insert_batch":
-            await client.insert_batch(areas)
-        else:
-            await client.find(addr, name)
-    except (NoAnswer, NotServed, RequestRefused) as error:
-        client.give_up(name, begin_ns, areas[0].va_start if areas else addr, areas, error)
+    if name == "insert":
+        return client.insert(areas[0])
+    if name == "unlink":
+        return client.unlink(addr)
+    if name == "insert_batch":
+        return client.insert_batch(areas)
+    return client.find(addr, name)
+
+
+def give_up(client: Client, operation: "Operation", begin_ns: int, error: VmapsimError) -> None:
+    """Give up on one of the `FAILURES`, where the client can go on after it."""
+    name, addr, areas = operation
+    client.give_up(name, begin_ns, areas[0].va_start if areas else addr, areas, error)
 
 
 Operation: TypeAlias = tuple[str, int, tuple[VmapArea, ...]]

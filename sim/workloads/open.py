@@ -24,7 +24,7 @@ from actors.client import Client
 from sim.chance import exponential, stream
 from sim.scenario.model import Scenario
 from sim.workloads import ClientScript, Plan
-from sim.workloads.mix import Operations, carry_out, plan_own_areas
+from sim.workloads.mix import FAILURES, Operations, give_up, plan_own_areas, started
 
 
 @frozen
@@ -86,4 +86,8 @@ async def _run(client: Client, *, operations: Operations, arrivals_ns: Iterator[
             arrival_ns = next(arrivals_ns)
             await client.sleep(arrival_ns - port.now_ns)
             port.backlog_ns = port.now_ns - arrival_ns
-            await carry_out(client, operation)
+            begin_ns = port.now_ns
+            try:
+                await started(client, operation)
+            except FAILURES as error:
+                give_up(client, operation, begin_ns, error)

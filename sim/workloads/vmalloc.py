@@ -18,17 +18,15 @@ from typing import TypeAlias
 from attrs import define, field
 
 from actors.vmalloc_client import VmallocClient
-from actors.vmap import Window
+from actors.vmap import MODULES, Window
 from actors.world import Driving
-from protocol.area import VMALLOC_END, VMALLOC_START, Vm, VmapArea, VmStruct
+from protocol.area import VMALLOC_END, VMALLOC_START, Vm, VmapArea, VmStruct, ZoneLayout
 from protocol.vmap_block import VMAP_MAX_ALLOC
 from sim.chance import stream
 from sim.errors import BadInput
+from sim.looks import Looks
 from sim.scenario.model import Scenario, VmallocUse
 from sim.workloads import ClientScript, Plan
-
-MODULES = (0xFFFF_FFFF_C000_0000, 0xFFFF_FFFF_FF00_0000)
-"""x86_64's range for modules (Documentation/arch/x86/x86_64/mm.rst): neither pools nor node ids are for it."""
 
 SIZES: tuple[tuple[float, int, int, int], ...] = (
     # share, fewest and most pages without guard page, align in pages
@@ -41,9 +39,6 @@ SIZES: tuple[tuple[float, int, int, int], ...] = (
     (0.001, 250, 600, 1),
 )
 """Sizes in the trace, rounded; the last line is for what no pool keeps, which the trace has too few of to count."""
-
-PERCPU_GROUP_PAGES = 64
-"""Pages of a group of a per-CPU chunk: 256 KiB, the atom size of a machine with huge pages is eight times that."""
 
 CHUNKS = 4
 """Per-CPU chunks that a CPU holds at most; then it frees one."""
@@ -66,10 +61,12 @@ def vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shap
         raise BadInput("workload.vmalloc.window_pages", str(use.window_pages), f"at most {most}")
     window = Window(VMALLOC_START, end)
     vmlist = list(_vmlist(scenario, window))
+    looks = Looks(ZoneLayout(scenario.space.nodes, scenario.space.zone_size), page_size)
+    machine = [_Cpu(scenario, cpu, vmlist[cpu::cpus], looks) for cpu in range(cpus)]
 
     def scripts(_world: Driving) -> Mapping[int, ClientScript]:
         return {
-            cpu: partial(_run, cpu=_Cpu(scenario, cpu, vmlist[cpu::cpus]), operations=_share(scenario, cpu))
+            cpu: partial(_run, cpu=machine[cpu], machine=machine, operations=_share(scenario, cpu))
             for cpu in range(cpus)
         }
 
@@ -80,6 +77,7 @@ def vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shap
         uses_free_space=True,
         scripts=scripts,
         window=window,
+        report=lambda: {"looks": looks.report()},
     )
 
 
@@ -118,6 +116,7 @@ class _Cpu:
     scenario: Scenario
     cpu: int
     areas: list[VmapArea]
+    looks: Looks
     maps: list[Mapped] = field(factory=list)
     chunks: list[tuple[VmapArea, ...]] = field(factory=list)
     random: Random = field(init=False)
@@ -143,17 +142,28 @@ class _Cpu:
         self.areas.pop()
         return area
 
-    def address(self) -> tuple[int, bool]:
-        """Draw an address in one of the areas, and tell whether it is another than the area's start."""
+    def address(self) -> tuple[VmapArea, int, bool]:
+        """Draw an area, an address in it, and tell whether that is another than the area's start."""
         area = self.areas[int(self.random.random() * len(self.areas))]
         if self.random.random() >= self.use.interior:
-            return area.va_start, False
+            return area, area.va_start, False
         page_size = self.scenario.space.page_size
         pages = area.size // page_size
-        return area.va_start + page_size * int(self.random.random() * pages), True
+        return area, area.va_start + page_size * int(self.random.random() * pages), True
+
+    def object(self) -> tuple[VmapArea, int] | None:
+        """Draw an area, and an object in its data: its address, a multiple of 8; None if it has no data."""
+        area = self.areas[int(self.random.random() * len(self.areas))]
+        size = self.looks.end_of_data(area) - area.va_start
+        return (area, area.va_start + 8 * int(self.random.random() * (size // 8))) if size else None
+
+    def held(self) -> dict[int, VmapArea]:
+        """Give all areas that are busy and stay so until this CPU frees them, by their starts."""
+        chunks = (area for chunk in self.chunks for area in chunk)
+        return {area.va_start: area for area in (*self.areas, *chunks)}
 
 
-async def _run(client: VmallocClient, *, cpu: _Cpu, operations: int) -> None:
+async def _run(client: VmallocClient, *, cpu: _Cpu, machine: list[_Cpu], operations: int) -> None:
     """Carry out one CPU's operations; what there is nothing for is an allocation instead, and too much a free."""
     think_ns = cpu.scenario.workload.think_ns
     for name in cpu.operations(operations):
@@ -163,15 +173,17 @@ async def _run(client: VmallocClient, *, cpu: _Cpu, operations: int) -> None:
             case "free" if cpu.areas:
                 await client.vfree(cpu.take().va_start)
             case "find" if cpu.areas:
-                addr, interior = cpu.address()
+                _area, addr, interior = cpu.address()
                 await client.find(addr, "find_interior" if interior else "find")
             case "exceed" if cpu.areas:
-                await client.find_exceed(cpu.address()[0])
+                area, addr, _interior = cpu.address()
+                cpu.looks.exceeded(area, await client.find_exceed(addr))
             case "vread" if cpu.areas:
                 pages = 1 + int(cpu.random.random() * 16)
-                await client.vread(cpu.address()[0], pages * cpu.scenario.space.page_size)
+                area, addr, _interior = cpu.address()
+                cpu.looks.read(area, await client.vread(addr, pages * cpu.scenario.space.page_size))
             case "dump_obj" if cpu.areas:
-                await client.dump_obj(cpu.address()[0])
+                await _dump(client, cpu)
             case "map":
                 await _map(client, cpu)
             case "unmap" if cpu.maps:
@@ -183,7 +195,7 @@ async def _run(client: VmallocClient, *, cpu: _Cpu, operations: int) -> None:
             case "shrink":
                 await client.shrink()
             case "vmallocinfo":
-                await client.vmallocinfo()
+                await _list(client, cpu, machine)
             case _ if len(cpu.areas) >= cpu.use.held_areas:
                 await client.vfree(cpu.take().va_start)
             case _:
@@ -206,8 +218,8 @@ async def _alloc(client: VmallocClient, cpu: _Cpu) -> None:
             min(pages, 3) * page_size,
             page_size,
             caller="module_alloc",
-            vstart=MODULES[0],
-            vend=MODULES[1],
+            vstart=MODULES.start,
+            vend=MODULES.end,
             may_block=may_block,
         )
     else:
@@ -229,14 +241,33 @@ async def _map(client: VmallocClient, cpu: _Cpu) -> None:
         cpu.maps.append((addr, pages))
 
 
+async def _dump(client: VmallocClient, cpu: _Cpu) -> None:
+    """Dump an object in one of the areas, unless it is an I/O mapping's."""
+    drawn = cpu.object()
+    if drawn is not None:
+        area, addr = drawn
+        cpu.looks.dumped(area, addr, await client.dump_obj(addr))
+
+
+async def _list(client: VmallocClient, cpu: _Cpu, machine: list[_Cpu]) -> None:
+    """List all areas; those that any CPU holds before and after have to be there."""
+    before = {start: area for other in machine for start, area in other.held().items()}
+    info = await client.vmallocinfo()
+    after = {start: area for other in machine for start, area in other.held().items()}
+    cpu.looks.listed((area for start, area in before.items() if after.get(start) is area), info)
+
+
 async def _percpu(client: VmallocClient, cpu: _Cpu) -> None:
-    """Get a per-CPU chunk of one to four groups at growing distances, or free one."""
+    """Get a per-CPU chunk, an area for each group at its distance from the first, or free one."""
     if len(cpu.chunks) >= CHUNKS or (cpu.chunks and cpu.random.random() < 0.5):
         await client.pcpu_free_vm_areas(cpu.chunks.pop(0))
         return
-    size = PERCPU_GROUP_PAGES * cpu.scenario.space.page_size
-    groups = 1 + int(cpu.random.random() * 4)
-    offsets = [2 * group * size for group in range(groups)]
+    use, page_size = cpu.use, cpu.scenario.space.page_size
+    size = use.percpu_pages * page_size
+    fewest, most = use.percpu_groups
+    groups = fewest + int(cpu.random.random() * (most - fewest + 1))
+    distance = (use.percpu_distance_pages or 2 * use.percpu_pages) * page_size
+    offsets = [group * distance for group in range(groups)]
     areas = await client.pcpu_get_vm_areas(offsets, [size] * groups, size)
     if areas:
         cpu.chunks.append(areas)

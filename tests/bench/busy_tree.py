@@ -1,14 +1,14 @@
-"""Measure the busy tree against its alternatives: `python -m tests.bench.busy_tree [SIZE …]`.
+"""The busy tree against its alternatives.
 
 The same drawn operations on: ours (two levels of lists and a dictionary), one flat sorted list with a
-dictionary, and `sortedcontainers.SortedDict`. Microseconds of CPU per operation, best of three alternating rounds:
-finding an area by an interior address, and taking an area out and inserting it again.
+dictionary, and `sortedcontainers.SortedDict`: finding an area by an interior address, and taking an area out and
+inserting it again.
 """
 
-import sys
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -16,8 +16,11 @@ from sortedcontainers import SortedDict
 
 from protocol.area import VmapArea
 from protocol.busy_tree import BusyTree
+from tests.bench.suite import Bench, Case, Measured, Options
 
 PAGE = 4096
+OPERATIONS = 100_000
+SIZES = (1_000, 10_000, 100_000)
 
 
 class Tree(Protocol):
@@ -101,19 +104,37 @@ def measure(make: Callable[[], Tree], size: int, operations: int) -> tuple[float
     return (found - began) / operations * 1e6, (ended - found) / operations * 1e6
 
 
-def main(sizes: list[int], operations: int = 100_000) -> None:
-    """Print a table."""
-    print("| areas | tree | find, µs | unlink + insert, µs |")
-    print("|---|---|---|---|")
-    for size in sizes:
-        best = dict.fromkeys(TREES, (float("inf"), float("inf")))
-        for _ in range(3):
-            for name, make in TREES.items():
-                find, change = measure(make, size, operations)
-                best[name] = (min(best[name][0], find), min(best[name][1], change))
-        for name, (find, change) in best.items():
-            print(f"| {size:,} | {name} | {find:.2f} | {change:.2f} |")
+def run(options: Options, *, make: Callable[[], Tree], size: int) -> Measured:
+    """Measure a tree."""
+    operations = int(OPERATIONS * options.scale)
+    find_us, change_us = measure(make, size, operations)
+    seconds = (find_us + change_us) * operations / 1e6
+    return {"items": 2 * operations, "seconds": seconds, "find_us": find_us, "change_us": change_us}
 
 
-if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or [1, 1_000, 10_000, 100_000, 1_000_000])
+def cases(options: Options) -> Mapping[str, Case]:
+    """Each tree of each size."""
+    sizes = [max(1, int(size * options.scale)) for size in SIZES]
+    return {
+        f"{name}, {size:,} areas": partial(run, make=make, size=size)
+        for size in dict.fromkeys(sizes)
+        for name, make in TREES.items()
+    }
+
+
+def times(runs: Mapping[str, Sequence[Measured]]) -> str:
+    """Give both operations apart."""
+    parts = [
+        f"{case}: {min(one['find_us'] for one in several):.2f}, {min(one['change_us'] for one in several):.2f}"
+        for case, several in runs.items()
+    ]
+    return f"Least µs of a find, and of an unlink and insert: {'; '.join(parts)}."
+
+
+BENCH = Bench(
+    title="The busy tree",
+    about="Finding by an interior address, and an unlink and insert of the same area.",
+    items="operations",
+    cases=cases,
+    remark=times,
+)

@@ -1,37 +1,29 @@
-"""The cluster beside a bare msgpack echo over trio sockets, in alternating rounds: `python -m tests.bench.cluster`.
+"""The cluster beside a bare msgpack echo over trio sockets.
 
 4 processes, 8 nodes, 16 clients, Unix sockets. Rates are requests per second of wall time, latencies those of one
-request (finds of one node, here). Also with `--state`, with the size and rate of group commits.
+request (finds of one node, here).
 """
 
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
-from attrs import frozen
 
 from sim.cluster.processes import run_cluster
 from sim.scenario import Scenario
 from sim.scenario.machine import Machine
 from sim.scenario.model import Space, Workload
 from tests.bench import echo
+from tests.bench.suite import Bench, Case, Measured, Options
 
 CLIENTS, PROCESSES, NODES = 16, 4, 8
-
-
-@frozen
-class Round:
-    """What one round measured: requests per second, and percentiles in microseconds."""
-
-    rate: float
-    p50_us: float
-    p99_us: float
-    commits: dict[str, float]
+REQUESTS = 20_000
 
 
 def scenario(operations: int) -> Scenario:
@@ -67,40 +59,56 @@ async def _until_there(paths: Sequence[str]) -> None:
                 await trio.sleep(0.02)
 
 
-def measure_echo(folder: Path, requests: int) -> Round:
-    with echo_servers(folder) as paths:
-        seconds, latencies = trio.run(echo.measure, paths, CLIENTS, requests)
+def measured(items: int, seconds: float, latencies_us: tuple[float, float]) -> Measured:
+    return {"items": items, "seconds": seconds, "p50_us": latencies_us[0], "p99_us": latencies_us[1]}
+
+
+def run_echo(options: Options) -> Measured:
+    """Ask the echo."""
+    with tempfile.TemporaryDirectory() as name, echo_servers(Path(name)) as paths:
+        seconds, latencies = trio.run(echo.measure, paths, CLIENTS, int(REQUESTS * options.scale))
     latencies.sort()
     p50, p99 = (latencies[int(len(latencies) * share)] / 1e3 for share in (0.5, 0.99))
-    return Round(len(latencies) / seconds, p50, p99, {})
+    return measured(len(latencies), seconds, (p50, p99))
 
 
-def measure_cluster(folder: Path, operations: int, state: Path | None) -> Round:
-    outcome = run_cluster(scenario(operations), folder, folder, PROCESSES, state, lambda _done, _total: None)
+def run(options: Options, *, on_disk: bool) -> Measured:
+    """Ask a cluster, whose nodes are in memory or written to disk as well."""
+    operations = int(REQUESTS * options.scale) // (4 if on_disk else 1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        state = folder / "state" if on_disk else None
+        outcome = run_cluster(scenario(operations), folder, folder, PROCESSES, state, lambda _done, _total: None)
     assert outcome.ok, outcome.verdicts
     find = outcome.recorder.latencies.by_operation()["find"][1]
     p50, p99 = (find.percentile_ns(per_mille) / 1e3 for per_mille in (500, 990))
-    return Round(outcome.events / outcome.wall_s, p50, p99, outcome.cluster.get("group_commit", {}))
+    return measured(outcome.events, outcome.wall_s, (p50, p99))
 
 
-def main(rounds: int = 3, requests: int = 20_000) -> float:
-    """Print a line per round; gives the median ratio of the cluster's rate to the echo's."""
-    ratios = []
-    for index in range(rounds):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            floor = measure_echo(folder, requests)
-            memory = measure_cluster(folder, requests, None)
-            disk = measure_cluster(folder, requests // 4, folder / "state")
-        ratios.append(memory.rate / floor.rate)
-        print(f"round {index + 1}   requests/s   p50 µs   p99 µs")
-        for name, one in (("echo", floor), ("cluster", memory), ("with state", disk)):
-            print(f"{name:<10} {one.rate:>11,.0f} {one.p50_us:>8,.0f} {one.p99_us:>8,.0f}")
-        print(f"group commit: {disk.commits}")
-        print(f"cluster / echo: {ratios[-1]:.2f}")
-    print(f"median ratio: {statistics.median(ratios):.2f}")
-    return statistics.median(ratios)
+def cases(_options: Options) -> Mapping[str, Case]:
+    """The echo, and the cluster without and with disks."""
+    return {
+        "a bare echo": run_echo,
+        "the cluster": partial(run, on_disk=False),
+        "the cluster with --state": partial(run, on_disk=True),
+    }
 
 
-if __name__ == "__main__":
-    main()
+def latencies(runs: Mapping[str, Sequence[Measured]]) -> str:
+    """Say how long a request takes."""
+    parts = [
+        f"{name} {statistics.median(one['p50_us'] for one in several):,.0f} and "
+        f"{statistics.median(one['p99_us'] for one in several):,.0f}"
+        for name, several in runs.items()
+    ]
+    return f"Median and 99th percentile of a request, µs: {', '.join(parts)}."
+
+
+BENCH = Bench(
+    title="A request and its reply between processes",
+    about="4 processes, 8 nodes, 16 clients, Unix sockets, msgpack; the echo sends back what it gets.",
+    items="requests",
+    cases=cases,
+    clock="wall",
+    remark=latencies,
+)

@@ -19,9 +19,10 @@ from actors.errors import NoAnswer
 from actors.patience import Patience
 from actors.supervision import Backoff, supervise
 from protocol.area import VmapArea
-from protocol.codec import HEADER_SIZE, decode_envelopes, encode_envelope
+from protocol.codec import decode_envelopes, encode_envelope
 from protocol.connection import PROTOCOL, Limits
 from protocol.envelopes import Answer, Ask, Envelope, Goodbye, Hello, Ping, Pong, Welcome
+from protocol.frames import HEADER_SIZE
 from protocol.messages import (
     Find,
     FindUnlink,

@@ -67,7 +67,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster() -> Iterator[Any]:
     """A Dask cluster of two processes on loopback."""
     start: Any = distributed.LocalCluster
-    with start(n_workers=2, threads_per_worker=1, dashboard_address=None) as started:
+    with start(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as started:
         yield started
 
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from msgpack import packb
 
 from protocol.area import ULONG_MAX, VmapArea, VmStruct
-from protocol.codec import HEADER_SIZE, KINDS, VERSION, FrameReader, decode, encode
+from protocol.codec import KINDS, decode, encode
 from protocol.errors import ProtocolError
+from protocol.frame_reader import FrameReader
+from protocol.frames import HEADER_SIZE, VERSION
 from protocol.messages import Message
 
 ints = st.integers(0, ULONG_MAX) | st.integers(0, 300)

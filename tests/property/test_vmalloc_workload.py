@@ -99,3 +99,21 @@ def test_an_allocation_that_fails_is_an_operation_and_the_kernels_warning_is_kep
     warnings = results["vmap"]["warnings"]
     assert all(text.startswith("vmalloc_node_range for size") for text in warnings)
     assert 0 < sum(warnings.values()) <= failed
+
+
+def test_a_drain_that_is_queued_while_one_runs_waits_for_it() -> None:
+    """Frees of large chunks queue drain after drain: no CPU has both workers in drains and none for a helper."""
+    shares = {"alloc": 0.32, "free": 0.28, "find": 0.30, "percpu": 0.10}
+    none = ("dump_obj", "exceed", "vread", "vmallocinfo", "map", "unmap", "unmap_aliases", "shrink")
+    use = {**shares, **dict.fromkeys(none, 0.0), "percpu_groups": [8, 8], "percpu_pages": 512}
+    asked = structure(
+        {
+            "space": {"nodes": 48},
+            "machine": {"cpus": 16},
+            "workload": {"kind": "vmalloc", "operations": 3_000, "preload_areas": 400, "vmalloc": use},
+        },
+        "a test",
+    )
+    vmap = results_of(judged(simulate(asked, HERE)))["vmap"]
+    assert vmap["drains_queued"] > 2
+    assert vmap["helpers"] > 2

@@ -11,10 +11,13 @@ from attrs import asdict
 from msgpack import ExtType, packb
 
 from protocol.area import ULONG_MAX, VmapArea, VmStruct
-from protocol.codec import HEADER_SIZE, KINDS, MAX_FRAME, VERSION, FrameReader, decode, encode
+from protocol.codec import KINDS, decode, encode
 from protocol.errors import ProtocolError
+from protocol.frame_reader import FrameReader
+from protocol.frames import HEADER_SIZE, MAX_FRAME, VERSION
 from protocol.messages import (
     AddLazyPages,
+    Adopt,
     Allocate,
     Allocated,
     AllocatePercpu,
@@ -30,6 +33,7 @@ from protocol.messages import (
     FindExceed,
     FindRange,
     FindUnlink,
+    Forget,
     Found,
     FreeStatistics,
     GetFreeStatistics,
@@ -44,12 +48,15 @@ from protocol.messages import (
     ListLazy,
     ListPools,
     Message,
+    Migrate,
+    Moved,
     NodeStatistics,
     NotFound,
     OpenSession,
     PoolTake,
     PopulatePools,
     ReadLazyPages,
+    Refer,
     Refused,
     Release,
     Released,
@@ -111,6 +118,11 @@ GOLDEN: list[tuple[Message, str]] = [
     (PopulatePools(5, populate=True), "00000005 01 93 12 05c3"),
     (DecayPools(5, full=False), "00000005 01 93 13 05c2"),
     (CollectReclaimed(5), "00000004 01 92 14 05"),
+    (Refer(5, (VmapArea(1, 2),)), "00000008 01 93 1c 05 91 920102"),
+    (Adopt(5, VmapArea(1, 2)), "00000007 01 93 1d 05 920102"),
+    (Migrate(5, 1, 6), "00000006 01 94 1e 05 01 06"),
+    (Forget(5, 1), "00000005 01 93 1f 05 01"),
+    (Moved(6), "00000004 01 92 4e 06"),
     (CountPools(5), "00000004 01 92 15 05"),
     (ListLazy(5, 4096), "00000007 01 93 16 05cd1000"),
     (ReleaseMany((PAGE,)), "0000000b 01 92 17 9192cd1000cd2000"),
@@ -208,7 +220,7 @@ def test_refuses_a_bad_envelope(frame: str, text: str) -> None:
     [
         ((), "message: found an empty array, expected an array [kind, field, ...]"),
         ((0,), "unknown kind 0"),
-        ((28, 1), "unknown kind 28"),
+        ((48, 1), "unknown kind 48"),
         ((ULONG_MAX,), "unknown kind 18446744073709551615"),
         (("Find", 1, 2), f"kind: found str of 4, {INT}"),
         ((True, 1, 2), f"kind: found bool, {INT}"),

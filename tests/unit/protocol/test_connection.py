@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from protocol.area import VmapArea
-from protocol.codec import HEADER_SIZE, VERSION, encode, encode_envelope
+from protocol.codec import encode, encode_envelope
 from protocol.connection import (
     PROTOCOL,
     Asked,
@@ -19,6 +19,7 @@ from protocol.connection import (
 )
 from protocol.envelopes import Answer, Ask, Failed, Goodbye, Hello, Ping, Welcome
 from protocol.errors import ProtocolError
+from protocol.frames import HEADER_SIZE, VERSION
 from protocol.messages import Find, InsertBatch, ListAreas, NotFound
 from protocol.sessions import Numbered
 

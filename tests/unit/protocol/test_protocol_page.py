@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from protocol import area, envelopes, messages
-from protocol.codec import ENVELOPES, HEADER_SIZE, decode_envelope, encode_envelope
+from protocol.codec import ENVELOPES, decode_envelope, encode_envelope
 from protocol.connection import PROTOCOL, Asked, ServerConnection
 from protocol.connection import Limits as ConnectionLimits
 from protocol.envelopes import Goodbye, Hello, Welcome
+from protocol.frames import HEADER_SIZE
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "protocol.md"
 EXAMPLES = re.findall(r"```hex\n(.*)\n((?:[0-9a-f]+\n)+)```", PAGE.read_text(encoding="utf-8"))

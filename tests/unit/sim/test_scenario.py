@@ -175,6 +175,14 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         ("[space]\nzone_pages = 0", "space.zone_pages: found 0; allowed: an integer from 1 to 1048576"),
         ("[workload.vmalloc]\nalloc = 0.9", "workload.vmalloc.alloc + free + find"),
         ("[workload.vmalloc]\nmodule = 0.99", "workload.vmalloc.ioremap + module: found 1.01"),
+        (
+            "[workload.vmalloc]\npercpu_pages = 512\npercpu_distance_pages = 511",
+            "workload.vmalloc.percpu_distance_pages: found 511; allowed: 0, or at least percpu_pages, 512",
+        ),
+        (
+            "[workload.vmalloc]\npercpu_groups = [2, 1]",
+            "workload.vmalloc.percpu_groups: found [2, 1]; allowed: [fewest, most] with 1 <= fewest <= most <= 64",
+        ),
         ("[space]\npage_size = 5000", "space.page_size: found 5000; allowed: 4096, 8192, 16384"),
         ("[machine]\ncpus = 0", "machine.cpus: found 0; allowed: an integer from 1 to 4096"),
         ("[costs]\nlock_ns = -1", "costs.lock_ns: found -1; allowed: an integer"),
@@ -223,9 +231,9 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         ),
         (
             '[batch]\nstrategy = "all"',
-            "batch.strategy: found 'all'; allowed: chunked, coalesced, global, grouped, parallel, per-area",
+            "batch.strategy: found 'all'; allowed: adaptive, chunked, coalesced, global, grouped, parallel, ",
         ),
-        ('[workload]\nkind = "sleep"', "workload.kind: found 'sleep'; allowed: mix"),
+        ('[workload]\nkind = "sleep"', "workload.kind: found 'sleep'; allowed: migrate, mix"),
         # what belongs together
         (
             '[workload]\nkind = "trace"',

@@ -1,0 +1,135 @@
+"""What a benchmark is, and how it is run: cases that alternate, each run in a child process of its own.
+
+So all cases meet the same noise, and only ratios within a round are to be trusted. Where one process does the work
+seconds are CPU seconds, else wall seconds. Peak memory is the child's, imports included.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+ROOT = Path(__file__).parents[2]
+
+NAMES = ("peers", "requests", "live", "cluster", "slow_reader", "replay", "study", "growth", "memory", "busy_tree")
+"""The benchmarks, a file each, in the order of the page."""
+
+Measured: TypeAlias = dict[str, Any]
+"""`items` done in `seconds`, and whatever else the benchmark's remark is about."""
+
+
+@frozen
+class Options:
+    """What all benchmarks are told."""
+
+    scale: float = 1.0
+    """The share of the work that is done: the suite is tried at small scale."""
+    traces: tuple[Path, ...] = ()
+    """Further traces to replay."""
+
+
+Case: TypeAlias = Callable[[Options], Measured]
+
+
+@frozen
+class Bench:
+    """A benchmark: what is compared, and with what."""
+
+    title: str
+    about: str
+    """What the cases are, in a sentence or two."""
+    items: str
+    """What is counted."""
+    cases: Callable[[Options], Mapping[str, Case]]
+    base: str | None = None
+    """The case that others are compared with; by default the first."""
+    clock: str = "CPU"
+    needs: Mapping[str, str] = field(factory=dict)
+    """Modules without which a case is skipped."""
+    remark: Callable[[Mapping[str, Sequence[Measured]]], str] = lambda _runs: ""
+    """Says what is not in the table."""
+
+
+def bench(name: str) -> Bench:
+    """Give the benchmark of that name."""
+    found: Bench = import_module(f"tests.bench.{name}").BENCH
+    return found
+
+
+def there(module: str) -> bool:
+    """Tell whether a module can be imported."""
+    try:
+        import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def run_here(name: str, case: str, options: Options) -> Measured:
+    """Run a case in this process."""
+    measured = bench(name).cases(options)[case](options)
+    return {**measured, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def run_in_child(name: str, case: str, options: Options) -> Measured:
+    """Run a case in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench", "--child", name, case, "--scale", str(options.scale)]
+    command += [word for trace in options.traces for word in ("--trace", str(trace))]
+    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    measured: Measured = json.loads(output.splitlines()[-1])
+    return measured
+
+
+def section(
+    name: str,
+    options: Options,
+    rounds: int,
+    run: Callable[[str, str, Options], Measured] = run_in_child,
+) -> str:
+    """Run a benchmark; give its part of the page."""
+    one = bench(name)
+    cases = list(one.cases(options))
+    skipped = [case for case in cases if case in one.needs and not there(one.needs[case])]
+    runs: dict[str, list[Measured]] = {case: [] for case in cases if case not in skipped}
+    for _ in range(rounds):
+        for case, several in runs.items():
+            several.append(run(name, case, options))
+    times = "one round" if rounds == 1 else f"{rounds} alternating rounds"
+    parts = [f"## {one.title}", f"{one.about} {one.items.capitalize()} of {times}.", table(one, runs)]
+    parts += [f"Skipped: {case}; {one.needs[case]} is not installed." for case in skipped]
+    if remark := one.remark(runs):
+        parts.append(remark)
+    return "\n\n".join(parts)
+
+
+def table(one: Bench, runs: Mapping[str, Sequence[Measured]]) -> str:
+    """Give a row per case: items per second, the ratio to the base of the same round, peak memory."""
+    base = runs[one.base or next(iter(runs))]
+    rows = [
+        f"| | {one.items} per {one.clock} second | ratio | peak MiB |",
+        "|---|---|---|---|",
+    ]
+    for case, several in runs.items():
+        rates = [rate(measured) for measured in several]
+        ratios = [rate(measured) / rate(other) for measured, other in zip(several, base, strict=True)]
+        memory = max(measured["peak_mib"] for measured in several)
+        rows.append(f"| {case} | {spread(rates, ',.0f')} | {spread(ratios, '.2f')} | {memory:,.0f} |")
+    return "\n".join(rows)
+
+
+def rate(measured: Measured) -> float:
+    """Give items per second."""
+    return float(measured["items"] / max(1e-9, measured["seconds"]))
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Give median, and least and most."""
+    low, middle, high = (format(value, form) for value in (min(values), statistics.median(values), max(values)))
+    return middle if low == high else f"{middle} ({low} to {high})"

@@ -1,0 +1,215 @@
+"""Extensions from the command line: named in scenarios and studies, listed, checked, said of in results."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from protocol import policies, registry
+from sim import extensions
+from sim.cli import main
+from tests.unit.sim.study import written
+
+OUTWARD = '''
+def outward(home, nr_nodes):
+    """Ask the home node, then the one before and the one after it, and so on outwards."""
+    steps = sorted(range(nr_nodes), key=lambda step: min(step, nr_nodes - step))
+    return tuple(((home - step) % nr_nodes,) for step in steps)
+'''
+COUNTING = '''
+from sim.checks import Verdict
+
+def counting(evidence):
+    """No node has more areas than all of them."""
+    return Verdict()
+'''
+LAZY = '''
+from functools import partial
+from protocol.area import VMALLOC_START
+from sim.workloads import Plan
+
+async def look(client, times):
+    for _ in range(times):
+        await client.find(VMALLOC_START)
+
+def lazy(scenario, beside) -> Plan:
+    """CPUs that look for what is not there."""
+    cpus = list(range(scenario.machine.cpus))
+    script = partial(look, times=scenario.workload.operations // len(cpus))
+    return Plan(cpus, [], scenario.workload.operations, False, lambda world: dict.fromkeys(cpus, script))
+'''
+
+
+@pytest.fixture
+def outward(tmp_path: Path) -> Path:
+    """Write a policy of somebody's."""
+    path = tmp_path / "outward.py"
+    path.write_text(OUTWARD)
+    return path
+
+
+def run(tmp_path: Path, *arguments: object) -> dict[str, object]:
+    """Run a small scenario; give its results."""
+    scenario = tmp_path / "small.toml"
+    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
+    out = tmp_path / "out"
+    assert main(["run", str(scenario), "--quiet", "--out", str(out), *map(str, arguments)]) == 0
+    results: dict[str, object] = json.loads((out / "results.json").read_text())
+    return results
+
+
+def test_a_scenario_names_an_extension_and_results_say_so(tmp_path: Path, outward: Path) -> None:
+    """By kind, name and digest of the file; and when the command is over it is gone."""
+    results = run(tmp_path, "--extension", outward, "--set", "lookup.policy=outward")
+    assert results["extensions"] == [
+        {"kind": "policies", "name": "outward", "sha256": sha256(OUTWARD.encode()).hexdigest()}
+    ]
+    assert "outward" not in registry.names(policies)
+    assert extensions.loaded() == ()
+
+
+def test_several_extensions_of_several_kinds_take_part(tmp_path: Path, outward: Path) -> None:
+    """A policy, a check, whose verdict stands beside the others, and a workload."""
+    counting, lazy = tmp_path / "counting.py", tmp_path / "lazy.py"
+    counting.write_text(COUNTING)
+    lazy.write_text(LAZY)
+    words = [word for path in (outward, counting, lazy) for word in ("--extension", path)]
+    results = run(tmp_path, *words, "--set", "lookup.policy=outward", "--set", "workload.kind=lazy")
+    assert "counting" in results["checks"]  # type: ignore[operator]
+    assert results["operations"] == 288
+
+
+def test_a_run_without_extensions_says_nothing_of_them(tmp_path: Path) -> None:
+    """The key is there only where there is something to say."""
+    assert "extensions" not in run(tmp_path)
+
+
+def test_list_shows_extensions(outward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the first line of their docstrings."""
+    assert main(["list", "policies", "--extension", str(outward)]) == 0
+    shown = capsys.readouterr().out
+    assert "outward   Ask the home node, then the one before and the one after it" in shown
+
+
+@pytest.mark.parametrize("where", [["--jobs", "2"], ["--scheduler", "local", "--jobs", "1"]], ids=["pool", "dask"])
+def test_workers_of_a_study_have_the_extension(where: list[str], tmp_path: Path, outward: Path) -> None:
+    """Processes of this machine and Dask's workers; its cells' commands and its summary name it."""
+    study = written(tmp_path)
+    study.write_text(study.read_text().replace('"home"]', '"outward"]'))
+    out = tmp_path / "out"
+    words = ["study", str(study), "--quiet", "--out", str(out), "--extension", str(outward), *where]
+    assert main(words) == 0
+    summary = json.loads((out / "study.json").read_text())
+    assert [one["name"] for one in summary["extensions"]] == ["outward"]
+    assert f"--extension {outward}" in (out / "cells.csv").read_text()
+
+
+def test_a_changed_extension_does_not_count_as_the_same(tmp_path: Path, outward: Path) -> None:
+    """A study that goes on with another file under the same name runs its cells anew."""
+    study = written(tmp_path)
+    study.write_text(study.read_text().replace('"home"]', '"outward"]'))
+    words = ["study", str(study), "--quiet", "--out", str(tmp_path / "out"), "--jobs", "1"]
+    words += ["--extension", str(outward)]
+    assert main(words) == 0
+    before = (tmp_path / "out" / "replications.jsonl").read_text()
+    outward.write_text(OUTWARD.replace("home - step", "home + step"))
+    assert main(words) == 0
+    after = (tmp_path / "out" / "replications.jsonl").read_text()
+    assert {line.split('"seed"')[0] for line in before.splitlines()}.isdisjoint(
+        line.split('"seed"')[0] for line in after.splitlines()
+    )
+
+
+MISTAKES = {
+    "no file": ("nowhere.py", None, "found no such file or directory; allowed: a readable Python file"),
+    "no module's name": ("my-policy.py", OUTWARD, "found 'my-policy.py'; allowed: the name of a Python module"),
+    "no Python": ("outward.py", "def outward(:\n", "found SyntaxError on import: invalid syntax"),
+    "another name": ("mine.py", OUTWARD, "found nothing that can be called by the name mine; allowed: a function"),
+    "a wrong signature": (
+        "outward.py",
+        "def outward(home, count):\n    return ((home,),)\n",
+        "found a function `outward` with the parameters (home, count); allowed: the parameters (home, nr_nodes) of",
+    ),
+    "a name that is taken": (
+        "backward.py",
+        OUTWARD.replace("outward", "backward"),
+        "found the name backward, which one of the policies has; allowed: a name of its own",
+    ),
+    "a class without attrs": (
+        "outward.py",
+        "class Outward:\n    def __call__(self, home, nr_nodes): return ((home,),)\n",
+        "found a class `Outward` without attrs or `__call__`; expected: a function `outward` or an attrs class",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["run", "check-extension"])
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_file_that_is_no_extension_is_one_line(
+    what: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and nothing stays loaded."""
+    name, source, said = MISTAKES[what]
+    path = tmp_path / name
+    if source is not None:
+        path.write_text(source)
+    words = [str(path)] if command == "check-extension" else ["--extension", str(path)]
+    assert main([command, *words]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert str(path) in shown
+    assert shown.count("\n") == 1
+    assert extensions.loaded() == ()
+
+
+def test_two_extensions_of_one_name_are_one_too_many(
+    tmp_path: Path, outward: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever is meant, a scenario could not say."""
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "outward.py"
+    other.write_text(OUTWARD)
+    assert main(["list", "policies", "--extension", str(outward), "--extension", str(other)]) == 2
+    assert f"found the name outward, which {outward} has" in capsys.readouterr().err
+
+
+def test_check_extension_says_what_holds(outward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Clause by clause, and exits with 0."""
+    assert main(["check-extension", str(outward)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{outward}: outward of the policies",
+        "  stops and raises nothing",
+        "  asks the home node first and none twice",
+        "  answers the same question the same way",
+    ]
+
+
+def test_check_extension_names_the_breach(outward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr, and exit code 1; what holds until there stands on the screen."""
+    outward.write_text("def outward(home, nr_nodes):\n    return ((home,), (home,))\n")
+    assert main(["check-extension", str(outward)]) == 1
+    shown = capsys.readouterr()
+    assert "  stops and raises nothing" in shown.out
+    said = "outward asks node 0 twice, from home node 0 of 1: ((0,), (0,))"
+    assert shown.err == f"vmapsim: {outward}: {said}\n"
+
+
+def test_files_of_the_folders_themselves_can_be_checked() -> None:
+    """A file that was dropped into its folder is judged where it is."""
+    root = Path(policies.__file__).parent
+    assert main(["check-extension", str(root / "bounded.py")]) == 0
+
+
+def test_without_hypothesis_a_line_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is an extra, which `./dev` installs."""
+    path = tmp_path / "mine.py"
+    path.write_text("from protocol.strategies.grouped import grouped as mine\n")
+    monkeypatch.setitem(__import__("sys").modules, "hypothesis", None)
+    monkeypatch.delitem(__import__("sys").modules, "sim.contracts.strategies", raising=False)
+    assert main(["check-extension", str(path)]) == 2
+    assert (
+        "no package `hypothesis`; allowed: it installed (pip install 'vmapsim[extend]')" in capsys.readouterr().err
+    )
