@@ -211,9 +211,6 @@ def _headline(kept: Kept) -> str:
                 f"{_ratio(kept, 16384, f'costs.page_ns={page_ns}'):.2f} with {page_ns} ns" for page_ns in PAGES_NS
             ),
             moves=abs(_before_s(kept, SCALES[-2]) / _before_s(kept, finest) - 1),
-                kept[headline(SCALES[-2], "6.8").name]["virtual_ns"] * SCALES[-2] / before["virtual_ns"] / finest
-                - 1
-            ),
             before=before["virtual_ns"] * finest / 1e9 / V3_DEFAULT.wall_s - 1,
             after=after["virtual_ns"] * finest / 1e9 / V3_SERIES.wall_s - 1,
             verdict=f"{error:+.1%} off, {within} the 25 % that were the aim.",
