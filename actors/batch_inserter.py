@@ -11,7 +11,7 @@ from actors.router import Router, expect_inserted
 from actors.world import Call, Port
 from protocol.area import VmapArea
 from protocol.messages import Insert, InsertBatch
-from protocol.strategies import Conversation, LockSession, Strategy, adaptation
+from protocol.strategies import Conversation, LockSession, Met, Strategy, adaptation
 
 
 class BatchInserter:
@@ -53,13 +53,13 @@ class BatchInserter:
             await self._insert_round(port, sessions)
 
     async def _converse(self, port: Port, conversation: Conversation) -> None:
-        """Insert round by round, and tell the strategy how long each waited for locks."""
+        """Insert round by round, and tell the strategy what each met."""
         sessions = next(conversation, None)
         while sessions is not None:
-            before_ns = port.queue_ns
+            waited_ns, held_ns = port.queue_ns, port.service_ns
             await self._insert_round(port, sessions)
             try:
-                sessions = conversation.send(port.queue_ns - before_ns)
+                sessions = conversation.send(Met(port.queue_ns - waited_ns, port.service_ns - held_ns))
             except StopIteration:
                 sessions = None
 
@@ -71,6 +71,8 @@ class BatchInserter:
         replies = [await port.call(*calls[0])] if len(calls) == 1 else await port.call_all(calls)
         for reply in replies:
             expect_inserted(reply)
+        if self._router.told is not None:
+            await self._router.tell(port, [area for session in sessions for area in session.areas])
 
     def _call(self, session: LockSession) -> Call:
         one = len(session.areas) == 1

@@ -52,6 +52,10 @@ class Client:
         """Insert an area that is this client's own into the busy tree of its home node."""
         return self.router.insert(self.port, area, "insert")
 
+    def migrate(self, area: VmapArea, to: int) -> Awaitable[bool]:
+        """Move an area that is this client's own to node `to`; tell whether it was in its home."""
+        return self.router.migrate(self.port, area, to)
+
     async def insert_batch(self, areas: Sequence[VmapArea]) -> None:
         """Insert areas by the batch strategy; the latency is that of the whole batch."""
         port = self.port

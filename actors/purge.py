@@ -12,6 +12,7 @@ from actors.world import Port, Signal
 from protocol.area import ULONG_MAX
 from protocol.kernel import nr_purge_helpers
 from protocol.messages import (
+    POPULATE_MOST,
     Areas,
     CollectReclaimed,
     Counted,
@@ -89,7 +90,9 @@ async def purge_vmap_node(vmap: Vmap, port: Port, node_id: int, detached: Detach
     Kernel: `purge_vmap_node()`, v6.9; before that the loop of `__purge_vmap_area_lazy()`. The lazy pages are
     subtracted area by area, or all at once.
     """
-    left = expect(await port.call(vmap.address(node_id), PopulatePools(node_id, populate)), Areas)
+    requests = -(-detached.areas // POPULATE_MOST) if populate else 1
+    for _ in range(requests):
+        left = expect(await port.call(vmap.address(node_id), PopulatePools(node_id, populate)), Areas)
     times = detached.areas if vmap.kernel.lazy_counter == "per-area" else 1
     await port.call(LAZY_PAGES, SubtractLazyPages(detached.pages, times))
     await reclaim_list_global(vmap, port, node_id, left)

@@ -10,10 +10,24 @@ from types import coroutine
 from typing import Any, TypeAlias
 
 from actors.errors import RequestRefused
-from actors.world import Address, Command, Port
+from actors.world import Address, Call, Command, Port
 from protocol.area import VmapArea, ZoneLayout
-from protocol.messages import Find, FindUnlink, Found, Insert, Inserted, NotFound, Reply, Unlinked
-from protocol.policies import Policy, PolicyBroken, breach
+from protocol.messages import (
+    Adopt,
+    Find,
+    FindUnlink,
+    Forget,
+    Found,
+    Insert,
+    Inserted,
+    Migrate,
+    Moved,
+    NotFound,
+    Refer,
+    Reply,
+    Unlinked,
+)
+from protocol.policies import Policy, PolicyBroken, breach, told_by
 
 Place: TypeAlias = tuple[Address, int]
 """Where a node is served, and its id."""
@@ -30,6 +44,8 @@ class Router:
         self.layout = layout
         self.addresses = tuple(addresses)
         self._policy = policy
+        self.told = told_by(policy)
+        """Gives the other nodes that are told of an area, where the policy has them told."""
         self._rounds: dict[int, tuple[Round, ...]] = {}
 
     @coroutine
@@ -55,9 +71,11 @@ class Router:
                 if type(reply) is Found:
                     area = reply.area
                 elif type(reply) is not NotFound:
-                    area = _area_in(reply)
+                    area = yield from self._follow(port, node_id, reply, addr, ask)
             if area is not None:
                 break
+        if self.told is not None and area is not None and ask is FindUnlink:
+            yield from self._forget(port, area, self.told(area, self.layout))
         if operation is not None:
             if area is None and ask is Find:
                 operation = "find_miss"
@@ -73,16 +91,88 @@ class Router:
         begin_ns = port.now_ns
         port.probes += 1
         expect_inserted((yield self.addresses[self.layout.addr_to_node_id(area.va_start)], Insert(area)))
+        if self.told is not None:
+            yield from self._tell(port, [area])
         if operation is not None:
             port.complete(operation, begin_ns, area.va_start, area)
+
+    @coroutine
+    def tell(self, port: Port, areas: Sequence[VmapArea]) -> Generator[Command, Any, None]:
+        """Tell other nodes of `areas`, which are in their trees, where the policy has them told."""
+        if self.told is not None:
+            yield from self._tell(port, areas)
+
+    @coroutine
+    def migrate(self, port: Port, area: VmapArea, to: int) -> Generator[Command, Any, bool]:
+        """Move `area` from its home to node `to`, while lookups go on: "migrate"; tell whether it was there.
+
+        It is in the tree of `to` before its home lets go of it and forwards: whoever asks its home finds it there,
+        or where the home says. Only whoever may take it out may move it, and once. Raises `RequestRefused`.
+        """
+        begin_ns = port.now_ns
+        home = self.layout.addr_to_node_id(area.va_start)
+        assert to != home, "an area moves to another node"
+        port.probes += 2
+        expect_inserted((yield self.addresses[to], Adopt(to, area)))
+        reply = yield self.addresses[home], Migrate(home, area.va_start, to)
+        if type(reply) is not Unlinked:
+            yield self.addresses[to], FindUnlink(to, area.va_start)
+        port.complete("migrate", begin_ns, area.va_start, None)
+        return type(reply) is Unlinked
+
+    def _follow(
+        self, port: Port, node_id: int, reply: Reply, addr: int, ask: Callable[[int, int], Find | FindUnlink]
+    ) -> Generator[Command, Any, VmapArea | None]:
+        """Ask where node `node_id` says by its `reply` that the area is.
+
+        A home that forwards to where the area is taken out forgets it then.
+        """
+        forwarding = []
+        while type(reply) is Moved:
+            forwarding.append(node_id)
+            node_id = reply.to
+            port.probes += 1
+            reply = yield self.addresses[node_id], ask(node_id, addr)
+        if type(reply) is NotFound:
+            return None
+        area = _area_in(reply)
+        home = self.layout.addr_to_node_id(area.va_start)
+        if ask is FindUnlink and home in forwarding:
+            yield from self._forget(port, area, [home])
+        return area
+
+    def _forget(self, port: Port, area: VmapArea, node_ids: Sequence[int]) -> Generator[Command, Any, None]:
+        """Have nodes forget an area that is out of its tree."""
+        if node_ids:
+            port.probes += len(node_ids)
+            yield [(self.addresses[node_id], Forget(node_id, area.va_start)) for node_id in node_ids]
+
+    def _tell(self, port: Port, areas: Sequence[VmapArea]) -> Generator[Command, Any, None]:
+        """Tell each node of all that concerns it, all nodes at once."""
+        assert self.told is not None, "the policy has nodes told"
+        by_node: dict[int, list[VmapArea]] = {}
+        for area in areas:
+            for node_id in self.told(area, self.layout):
+                by_node.setdefault(node_id, []).append(area)
+        if by_node:
+            port.probes += len(by_node)
+            calls: list[Call] = [
+                (self.addresses[node_id], Refer(node_id, tuple(known))) for node_id, known in by_node.items()
+            ]
+            for reply in (yield calls):
+                expect_inserted(reply)
 
     def _ask_all(
         self, port: Port, nodes: Sequence[Place], addr: int, ask: Callable[[int, int], Find | FindUnlink]
     ) -> Generator[Command, Any, VmapArea | None]:
         port.probes += len(nodes) - 1
         replies = yield [(address, ask(node_id, addr)) for address, node_id in nodes]
-        found = [_area_in(reply) for reply in replies if type(reply) is not NotFound]
-        return found[0] if found else None
+        for (_address, node_id), reply in zip(nodes, replies, strict=True):
+            if type(reply) is not NotFound:
+                area = yield from self._follow(port, node_id, reply, addr, ask)
+                if area is not None:
+                    return area
+        return None
 
     def _rounds_from(self, home: int) -> tuple[Round, ...]:
         """Ask the policy and keep its answer; raises `PolicyBroken` when that is not as policies have to answer."""

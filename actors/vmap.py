@@ -6,12 +6,13 @@ it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
 
+from actors.lock import FifoLock
 from actors.mutex import Mutex
 from actors.router import Router
 from actors.workqueue import Workqueue
@@ -33,6 +34,10 @@ class Window:
 
     start: int = VMALLOC_START
     end: int = VMALLOC_END
+
+
+MODULES: Final = Window(0xFFFF_FFFF_C000_0000, 0xFFFF_FFFF_FF00_0000)
+"""x86_64's range for modules (Documentation/arch/x86/x86_64/mm.rst): neither pools nor node ids are for it."""
 
 
 @frozen
@@ -74,6 +79,8 @@ class Vmap:
     """The most pages that a free found lazily freed, its own included."""
     undrained_excess: int = 0
     """Lazy pages above the bound that a free found and no drain has begun after; 0 if there are none."""
+    lock_stat: Callable[[], Sequence[FifoLock]] = tuple
+    """Gives all locks with their statistics (kernel: /proc/lock_stat)."""
     warnings: Counter[str] = field(factory=Counter)
     """What the kernel would have printed, and how often."""
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from attrs import define, field
 
 from actors.mutex import NewSignal
+from actors.sharing import Turn, sharing
 from actors.world import Port, Signal
 
 WORKERS = 2
@@ -40,6 +41,8 @@ class Workqueue:
         self._cpus = {cpu: _Cpu(new_signal()) for cpu in cpus}
         self._clients = clients
         self._outstanding = 0
+        self.turn: Turn | None = None
+        """Whose turn it is where kworkers share their CPUs with threads; None where they do not."""
 
     def queue_on(self, cpu: int, job: Job) -> Signal:
         """Queue `job` for a worker of `cpu`; gives what is set when it is done (`schedule_work_on`)."""
@@ -53,6 +56,10 @@ class Workqueue:
         """Queue `job` on the CPU whose workers have least to do, the lowest of those (`WQ_UNBOUND`)."""
         cpu = min(self._cpus, key=lambda cpu: (len(self._cpus[cpu].jobs) + self._cpus[cpu].busy, cpu))
         return self.queue_on(cpu, job)
+
+    def busy(self, cpu: int) -> int:
+        """Give how many kworkers of `cpu` are at work or have to begin."""
+        return self._cpus[cpu].busy + len(self._cpus[cpu].jobs)
 
     def has_cpu(self, cpu: int) -> bool:
         """Tell whether `cpu` is there to work (kernel: `cpumask_test_cpu(cpu, cpu_online_mask)`)."""
@@ -72,7 +79,7 @@ class Workqueue:
                 continue
             job, done = mine.jobs.popleft()
             mine.busy += 1
-            await job(port)
+            await (job(port) if self.turn is None else sharing(job(port), port, self.turn))
             mine.busy -= 1
             done.set()
             self._outstanding -= 1

@@ -81,6 +81,10 @@ KINDS: Final[dict[int, type[Message]]] = {
     25: m.AddLazyPages,
     26: m.SubtractLazyPages,
     27: m.ReadLazyPages,
+    28: m.Refer,
+    29: m.Adopt,
+    30: m.Migrate,
+    31: m.Forget,
     61: m.ListPools,
     62: m.ListFree,
     63: m.OpenSession,
@@ -98,6 +102,7 @@ KINDS: Final[dict[int, type[Message]]] = {
     75: m.Detached,
     76: m.Counted,
     77: m.LazyPages,
+    78: m.Moved,
     95: m.SessionOpened,
 }
 """The kind numbers: requests from 1, replies from 64. A number keeps its meaning and is not used again."""

@@ -18,6 +18,7 @@ from protocol.kernel import Kernel
 from protocol.lazy import LazyTree
 from protocol.messages import (
     LIST_MOST,
+    POPULATE_MOST,
     Allocated,
     Areas,
     CollectReclaimed,
@@ -63,6 +64,8 @@ class FreedAreas:
         self.lazy = LazyTree(merges=kernel.lazy_merges)
         self.purge_list: list[VmapArea] = []
         """What the present purge has detached, in address order."""
+        self.passed_over: deque[VmapArea] = deque()
+        """What the present purge has found no pool for (kernel: `local_list`, which is filled at its head)."""
         self.reclaimed: deque[VmapArea] = deque()
         """What did not fit into the last reply, on its way to the free space."""
         self._pool_lock = f"pool/{node_id}"
@@ -73,11 +76,16 @@ class FreedAreas:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is kept: as it was when it was made."""
-        return not (self.pools or self.lazy or self.purge_list or self.reclaimed)
+        return not (self.pools or self.lazy or self.purge_list or self.passed_over or self.reclaimed)
+
+    @property
+    def in_purge(self) -> list[VmapArea]:
+        """What a purge has taken up and not brought to its end."""
+        return [*self.purge_list, *self.passed_over, *self.reclaimed]
 
     def __iter__(self) -> Iterator[VmapArea]:
         """Iterate over all that is kept, in no order."""
-        return chain(self.pools, self.lazy, self.purge_list, self.reclaimed)
+        return chain(self.pools, self.lazy, self.in_purge)
 
     def handle(self, request: FreedRequest) -> Served:
         """Serve one request; give the reply and the work that was done."""
@@ -130,17 +138,21 @@ class FreedAreas:
 
     def _populate_pools(self, populate: bool) -> Served:
         """Take the lock once for each area that goes to a pool."""
-        purged, self.purge_list = self.purge_list, []
-        left: deque[VmapArea] = deque()
+        count = POPULATE_MOST if populate else len(self.purge_list)
+        purged = self.purge_list[:count]
+        del self.purge_list[:count]
+        pooled = 0
         for area in purged:
             if populate and area.flags >> 8 and self.pools.add(area):
-                continue
-            if self._kernel.pools:
-                left.appendleft(area)  # local_list, which is filled at its head
+                pooled += 1
+            elif self._kernel.pools:
+                self.passed_over.appendleft(area)
             else:
-                left.append(area)
-        self.reclaimed += left
-        return self._next_reclaimed(), self._pool_works(len(purged) - len(left), len(purged))
+                self.passed_over.append(area)
+        if not self.purge_list:
+            self.reclaimed += self.passed_over
+            self.passed_over.clear()
+        return self._next_reclaimed(), self._pool_works(pooled, len(purged))
 
     def _decay_pools(self, full: bool) -> Served:
         """Take the lock to detach each class that has areas, and again to attach what is left of it."""

@@ -1,15 +1,20 @@
 """Kernels: named sets of choices, by the version that made them; and the arithmetic that goes with them.
 
 A `Kernel` is data. Every choice is a field, with its values and their sources in `CHOICES`; whoever serves a
-request or runs a flow asks the field and not the version. `KERNELS` are the sets that were real.
+request or runs a flow asks the field and not the version. `KERNELS` are the sets that were real, and those that
+extensions add; each is a file in `protocol/kernels/`.
 """
 
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import Literal, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 
+from protocol import registry
 from protocol.area import PAGE_SIZE
-from protocol.pools import MAX_VA_SIZE_PAGES, Decay
+from protocol.pools import Decay
 
 NR_VMAP_NODES_MAX = 128
 """`clamp(num_possible_cpus(), 1, 128)` in vmap_init_nodes(), v6.9 to v7.1."""
@@ -33,6 +38,8 @@ class Kernel:
 
     name: str
     summary: str
+    since: tuple[int, ...]
+    """The version that it is of, or that a patch is on top of: kernels are listed in this order."""
     nodes: Nodes
     zone_pages: int
     policy: Policy
@@ -155,60 +162,29 @@ CHOICES: dict[str, Choice] = {
 }
 """What there is to choose, in the order of the reference."""
 
-_V6_8 = Kernel(
-    name="6.8",
-    summary="one busy tree, one lock (vmap_area_lock), one lazy tree",
-    nodes="one",
-    zone_pages=16,
-    policy="forward",
-    busy_locks=2,
-    vread="node-0",
-    pools=False,
-    pool_limit=MAX_VA_SIZE_PAGES,
-    decay="none",
-    shrinker="none",
-    lazy="global",
-    lazy_merges=True,
-    lazy_counter="per-area",
-    drain="loop",
-    helpers="none",
-    nonblocking=False,
-)
-_V3_04 = evolve(_V6_8, name="v3-04", summary="the reviewed patch: nodes in place, nr_vmap_nodes = 1", zone_pages=0)
-_V6_9 = evolve(
-    _V6_8,
-    name="6.9",
-    summary="nodes and pools; lookups go on to the next node",
-    nodes="per-cpu",
-    vread="two-pass",
-    pools=True,
-    decay="underflow",
-    shrinker="unlocked",
-    lazy="per-node",
-    lazy_merges=False,
-    drain="once",
-    helpers="on-cpu",
-)
-_V6_10 = evolve(
-    _V6_9, name="6.10", summary="as 6.9, with one busy lock per allocation instead of two", busy_locks=1
-)
-_V6_16 = evolve(
-    _V6_10,
-    name="6.16",
-    summary="lookups go back to the node before; small pools survive a purge",
-    policy="backward",
-    decay="mended",
-)
-_V7_1 = evolve(
-    _V6_16,
-    name="7.1",
-    summary="as 6.16, with non-blocking allocation, one subtraction per purged node, a locked shrinker",
-    shrinker="purge-lock",
-    lazy_counter="per-node",
-    nonblocking=True,
-)
 
-KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in (_V6_8, _V3_04, _V6_9, _V6_10, _V6_16, _V7_1)}
+class _Kernels(Mapping[str, Kernel]):
+    """The kernels of the folder `protocol.kernels`, each made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Kernel:
+        try:
+            make: Callable[[], Kernel] = registry.load(self._folder, name, {})
+        except registry.UnknownName:
+            raise KeyError(name) from None
+        return make()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(registry.names(self._folder), key=lambda name: (self[name].since, name)))
+
+    def __len__(self) -> int:
+        return len(registry.names(self._folder))
+
+    @property
+    def _folder(self) -> ModuleType:
+        return importlib.import_module("protocol.kernels")
+
+
+KERNELS: Mapping[str, Kernel] = _Kernels()
 """All kernels, oldest first."""
 
 

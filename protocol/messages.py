@@ -14,6 +14,12 @@ from attrs import define
 
 from protocol.area import VmapArea, VmStruct
 
+POPULATE_MOST = 16
+"""Areas that one `PopulatePools` gives to pools.
+
+The kernel takes the pool's lock for each of them, and others get it in between; here they get it every so many.
+"""
+
 LIST_MOST = 32_768
 """Most areas in one listing, whatever the request allows: its reply fits a frame."""
 
@@ -135,9 +141,10 @@ class DetachLazy:
 
 @define
 class PopulatePools:
-    """Empty the purge list of node `node_id`, into its pools if `populate` (kernel: `purge_vmap_node`).
+    """Empty the purge list of node `node_id`, with `populate` into its pools (kernel: `purge_vmap_node`).
 
-    Gives what the pools did not take, in the order in which it goes to the free space.
+    With `populate` it takes up the next `POPULATE_MOST` areas only. Who empties the list gives what no pool has
+    taken, in the order in which it goes to the free space.
     """
 
     node_id: int
@@ -183,6 +190,42 @@ class ListPools:
 
     node_id: int
     start: int
+
+
+# -- requests about areas that are elsewhere (`protocol.beside`); no kernel has them ---------------
+
+
+@define
+class Refer:
+    """Note in node `node_id` that `areas`, which live in other nodes, reach into its zones."""
+
+    node_id: int
+    areas: tuple[VmapArea, ...]
+
+
+@define
+class Adopt:
+    """Insert `area` into the busy tree of node `node_id`, which is not its home."""
+
+    node_id: int
+    area: VmapArea
+
+
+@define
+class Migrate:
+    """Take the area that starts at `va_start` out of node `node_id`, its home, and forward to node `to` then."""
+
+    node_id: int
+    va_start: int
+    to: int
+
+
+@define
+class Forget:
+    """Drop what node `node_id` knows of the area that starts at `va_start` and is not in its tree."""
+
+    node_id: int
+    va_start: int
 
 
 # -- requests to the free space -------------------------------------------------------------------
@@ -300,6 +343,13 @@ class Unlinked:
 
 
 @define
+class Moved:
+    """The area is known here and lives in node `to`: ask there."""
+
+    to: int
+
+
+@define
 class Areas:
     """Areas in address order; `more` says that the listing was cut at its limit."""
 
@@ -400,6 +450,10 @@ BusyRequest: TypeAlias = (
     | SetupVm
     | ListAreas
     | GetStatistics
+    | Refer
+    | Adopt
+    | Migrate
+    | Forget
 )
 FreedRequest: TypeAlias = (
     PoolTake
@@ -421,6 +475,7 @@ Reply: TypeAlias = (
     | NotFound
     | Inserted
     | Unlinked
+    | Moved
     | Areas
     | NodeStatistics
     | Allocated

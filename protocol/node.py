@@ -13,11 +13,13 @@ from typing import assert_never
 from attrs import define, field
 
 from protocol.area import PAGE_SIZE, VmapArea, ZoneLayout
+from protocol.beside import Beside
 from protocol.busy_tree import BusyTree
 from protocol.errors import AreaOverlap, BadRange, VmapsimError
 from protocol.freed import FreedAreas, Served, listing
 from protocol.kernel import KERNELS, Kernel
 from protocol.messages import (
+    Adopt,
     CollectReclaimed,
     CountPools,
     DecayPools,
@@ -26,6 +28,7 @@ from protocol.messages import (
     FindExceed,
     FindRange,
     FindUnlink,
+    Forget,
     Found,
     GetStatistics,
     Insert,
@@ -35,11 +38,14 @@ from protocol.messages import (
     ListAreas,
     ListLazy,
     ListPools,
+    Migrate,
+    Moved,
     NodeRequest,
     NodeStatistics,
     NotFound,
     PoolTake,
     PopulatePools,
+    Refer,
     Refused,
     Request,
     SetupVm,
@@ -67,6 +73,10 @@ class _Node:
     freed: FreedAreas
     tree: BusyTree = field(factory=BusyTree)
     requests: int = 0
+    beside: Beside | None = None
+    """What it knows of areas that are in no tree of its own; None until there is any."""
+    guests: bool = False
+    """Whether areas whose home is elsewhere have ever been in its tree."""
 
 
 class _Nodes(dict[int, _Node]):
@@ -111,6 +121,11 @@ class NodeMachine:
         """Give what a node keeps of freed areas, without counting as a request."""
         return self._nodes[node_id].freed
 
+    def moved(self, node_id: int) -> dict[int, int]:
+        """Give the nodes that areas of a node have moved to, by start address, without counting as a request."""
+        beside = self._nodes[node_id].beside
+        return {} if beside is None else beside.moved
+
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Insert areas that are there before the first request (kernel: `vmalloc_init` importing `vmlist`).
 
@@ -121,6 +136,12 @@ class NodeMachine:
             assert home in self._nodes, f"{area} lives in node {home}, which is not in this machine's charge"
             self._nodes[home].tree.insert(area)
 
+    def preload_references(self, node_id: int, areas: Iterable[VmapArea]) -> None:
+        """Have a node know of preloaded areas of others, before the first request. Raises as `preload` does."""
+        node = self._nodes[node_id]
+        node.beside = node.beside or Beside()
+        node.beside.refer(areas)
+
     def handle(self, request: NodeRequest) -> Served:
         """Serve one request; give the reply and the work that was done under the lock."""
         try:
@@ -130,6 +151,8 @@ class NodeMachine:
                 node.requests += 1
                 tree = node.tree
                 area = tree.find(request.addr)
+                if area is None and node.beside is not None:
+                    return self._known(node, node.beside, request.addr)
                 return (NOT_FOUND if area is None else Found(area)), self._works[tree.depth]
             match request:
                 case FindUnlink():
@@ -150,6 +173,14 @@ class NodeMachine:
                     return self._setup_vm(self._nodes[self._home(request.va_start)], request)
                 case ListAreas():
                     return self._list_areas(self._nodes[request.node_id], request)
+                case Refer():
+                    return self._refer(self._nodes[request.node_id], request.areas)
+                case Adopt():
+                    return self._adopt(self._nodes[request.node_id], request.area)
+                case Migrate():
+                    return self._migrate(self._nodes[request.node_id], request)
+                case Forget():
+                    return self._forget(self._nodes[request.node_id], request.va_start)
                 case GetStatistics():
                     self._nodes[request.node_id].requests += 1
                     return self.statistics(request.node_id), self._works[0]
@@ -177,9 +208,60 @@ class NodeMachine:
         work = self._works[node.tree.depth]
         area = node.tree.find(addr)
         if area is None:
-            return NOT_FOUND, work
+            known = None if node.beside is None else node.beside.find(addr)
+            if known is None or node.beside is None:
+                return NOT_FOUND, work
+            holder = node.beside.holder(known)
+            return Moved(self._home(known.va_start) if holder is None else holder), work
         node.tree.unlink(area.va_start)
         return Unlinked(area), work
+
+    def _known(self, node: _Node, beside: Beside, addr: int) -> Served:
+        """Answer a lookup that the tree has nothing for."""
+        area = beside.find(addr)
+        work = self._works[node.tree.depth]
+        if area is None:
+            return NOT_FOUND, work
+        holder = beside.holder(area)
+        return (Found(area) if holder is None else Moved(holder)), work
+
+    def _refer(self, node: _Node, areas: tuple[VmapArea, ...]) -> Served:
+        node.requests += 1
+        work = self._work(node.tree.depth, len(areas))
+        node.beside = node.beside or Beside()
+        for noted, area in enumerate(areas):
+            try:
+                node.beside.refer([area])
+            except (AreaOverlap, BadRange) as error:
+                for earlier in areas[:noted]:
+                    node.beside.forget(earlier.va_start)
+                return _refusal(error), work
+        return Inserted(len(areas)), work
+
+    def _adopt(self, node: _Node, area: VmapArea) -> Served:
+        node.requests += 1
+        work = self._works[node.tree.depth]
+        try:
+            node.tree.insert(area)
+        except (AreaOverlap, BadRange) as error:
+            return _refusal(error), work
+        node.guests = True
+        return INSERTED_ONE, work
+
+    def _migrate(self, node: _Node, request: Migrate) -> Served:
+        node.requests += 1
+        work = self._works[node.tree.depth]
+        area = node.tree.unlink(request.va_start)
+        if area is None:
+            return NOT_FOUND, work
+        node.beside = node.beside or Beside()
+        node.beside.forward(area, request.to)
+        return Unlinked(area), work
+
+    def _forget(self, node: _Node, va_start: int) -> Served:
+        node.requests += 1
+        area = None if node.beside is None else node.beside.forget(va_start)
+        return (NOT_FOUND if area is None else Unlinked(area)), self._works[node.tree.depth]
 
     def _unlink(self, node: _Node, va_start: int) -> Served:
         node.requests += 1
@@ -252,10 +334,18 @@ class NodeMachine:
         return self._insertions() if all(node.freed.is_empty for node in self._nodes.values()) else None
 
     def _insertions(self) -> Iterator[Request]:
-        for node in self._nodes.values():
-            areas = iter(node.tree)
+        for node_id, node in self._nodes.items():
+            areas = (area for area in node.tree if not node.guests or self._home(area.va_start) == node_id)
             while chunk := tuple(islice(areas, REBUILD_AREAS)):
                 yield InsertBatch(chunk)
+            if node.guests:
+                yield from (Adopt(node_id, area) for area in node.tree if self._home(area.va_start) != node_id)
+            for area, holder in node.beside or ():
+                if holder is None:
+                    yield Refer(node_id, (area,))
+                else:
+                    yield Insert(area)
+                    yield Migrate(node_id, area.va_start, holder)
 
     def _work(self, depth: int, moved: int) -> Work:
         return self._works[depth] if moved == 1 else Work(self.lock, depth, moved)
@@ -275,7 +365,7 @@ class NodeMachine:
             node.tree._check()
             node.freed._check()
             for area in node.tree:
-                assert self._home(area.va_start) == node_id, f"{area} is not at home"
+                assert node.guests or self._home(area.va_start) == node_id, f"{area} is not at home"
 
 
 def _refusal(error: VmapsimError) -> Refused:

@@ -64,7 +64,13 @@ def remove(folder: ModuleType, name: str) -> None:
 
 
 def name_of(folder: ModuleType, stem: str) -> str:
-    """Give the name in `folder` of what a file offers whose name, without its ending, is `stem`."""
+    """Give the name in `folder` of what a file offers whose name, without its ending, is `stem`.
+
+    A folder may decide that itself, by a function `name_of` in its `__init__.py`.
+    """
+    named: Callable[[str], str] | None = getattr(folder, "name_of", None)
+    if named is not None:
+        return named(stem)
     return _without_escape(stem).replace("_", getattr(folder, "SEPARATOR", "-"))
 
 

@@ -32,6 +32,7 @@ KINDS: Mapping[str, str] = {
     "checks": "sim.checks",
     "costs": "sim.costs",
     "topologies": "sim.topologies",
+    "kernels": "protocol.kernels",
 }
 """What an extension can be: the folders of ideas, by their names."""
 

@@ -41,6 +41,7 @@ REMOVING = frozenset({"unlink", "free", "vm_unmap_ram", "free_vmap_block", "pcpu
 SILENT = frozenset(
     {
         "reserve",
+        "migrate",
         "alloc_failed",
         "setup_vmalloc_vm",
         "vb_alloc",

@@ -69,6 +69,8 @@ class NodeAreas:
     pooled: list[VmapArea] = field(factory=list)
     purged: list[VmapArea] = field(factory=list)
     """What a purge has taken up and not brought to its end."""
+    moved: dict[int, int] = field(factory=dict)
+    """Where areas whose home it is live instead: the node, by start address."""
 
     @property
     def freed(self) -> list[VmapArea]:
@@ -226,6 +228,9 @@ class System:
         self.recorder.history.preload(workload.preload)
         for area in workload.preload if engine != "cluster" else ():
             self.machines[self.router.addresses[self.layout.addr_to_node_id(area.va_start)]].preload([area])
+            if self.router.told is not None:
+                for node_id in self.router.told(area, self.layout):
+                    self.machines[self.router.addresses[node_id]].preload_references(node_id, [area])
         self.served: dict[str, Machine] = {**self.machines}
         """All machines, by where they are served."""
         if workload.uses_free_space:
@@ -251,6 +256,7 @@ class System:
                 nodes={node.node_id: node.busy for node in remains.nodes},
                 free=remains.free,
                 freed={node.node_id: node.freed for node in remains.nodes},
+                moved={node.node_id: node.moved for node in remains.nodes if node.moved},
                 lazy=self._lazy_pages_evidence(remains),
                 space=SPACE,
                 history=history,
@@ -283,7 +289,8 @@ class System:
                 list(machine.areas(node_id)),
                 list(machine.freed(node_id).lazy),
                 list(machine.freed(node_id).pools),
-                [*machine.freed(node_id).purge_list, *machine.freed(node_id).reclaimed],
+                machine.freed(node_id).in_purge,
+                machine.moved(node_id),
             )
             for machine in self.machines.values()
             for node_id in machine.node_ids
@@ -337,7 +344,9 @@ class System:
             drain_vmap_work=drain_vmap_area_work,
             window=self.workload.window,
             page_size=page_size,
+            lazy_scale=self.workload.lazy_scale,
             flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
+            lock_stat=lambda: self.recorder.locks,
         )
 
     def _address(self, node_id: int) -> str:

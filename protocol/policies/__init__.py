@@ -6,9 +6,11 @@ twice, and begins with the home node (`sim/contracts/policies.py` has all of it)
 """
 
 import sys
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from protocol import registry
+from protocol.area import VmapArea, ZoneLayout
 from protocol.errors import VmapsimError
 
 Rounds: TypeAlias = tuple[tuple[int, ...], ...]
@@ -21,6 +23,20 @@ class Policy(Protocol):
         """Give the rounds of node ids to ask for an address whose home is node `home` of `nr_nodes`."""
         ...
 
+
+class Telling(Policy, Protocol):
+    """The shape of a policy that has other nodes know of an area than the one it lives in.
+
+    An insertion tells them when the area is in its tree, and a removal when it is out of it: they keep references
+    (`protocol.beside`), by which they answer lookups that would else find nothing there.
+    """
+
+    def told(self, area: VmapArea, layout: ZoneLayout) -> tuple[int, ...]:
+        """Give the nodes to tell of `area`: each once, and not its home."""
+        ...
+
+
+Told: TypeAlias = Callable[[VmapArea, ZoneLayout], tuple[int, ...]]
 
 SHAPE = Policy
 """What the files of this folder offer (see `protocol.registry`)."""
@@ -50,6 +66,11 @@ def breach(rounds: object, home: int, nr_nodes: int) -> str:
             return f"asks node {node_id} twice"
         asked.add(node_id)
     return ""
+
+
+def told_by(policy: Policy) -> Told | None:
+    """Give the `told` of a policy that tells nodes of areas, None of all others."""
+    return getattr(policy, "told", None)
 
 
 def load(name: str, *, extra: int = 1) -> Policy:

@@ -39,8 +39,19 @@ class Strategy(Protocol):
         ...
 
 
-Conversation: TypeAlias = Generator[tuple[LockSession, ...], int, None]
-"""Yields one round after the other, and is told of each how many nanoseconds it waited for locks."""
+@define
+class Met:
+    """What a round met: nanoseconds that it waited for locks, and for which it held them.
+
+    Of sessions that were under way at once, those of the one that was acknowledged last.
+    """
+
+    waited_ns: int
+    held_ns: int
+
+
+Conversation: TypeAlias = Generator[tuple[LockSession, ...], Met, None]
+"""Yields one round after the other, and is told of each what it met."""
 
 
 class Adaptive(Strategy, Protocol):
@@ -77,12 +88,16 @@ def adaptation(strategy: Strategy) -> Callable[[Sequence[VmapArea], ZoneLayout],
     return getattr(strategy, "adapt", None)
 
 
-def rounds_if(waits_ns: Iterable[int], conversation: Conversation) -> Rounds:
-    """Give the rounds that a conversation makes if they wait so long; 0 where `waits_ns` ends."""
+NOBODY = Met(0, 1)
+"""What a round meets where nobody else is."""
+
+
+def rounds_if(met: Iterable[Met], conversation: Conversation) -> Rounds:
+    """Give the rounds that a conversation makes if they meet that, and nobody where it ends."""
     rounds = list(islice(conversation, 1))
-    for waited_ns in chain(waits_ns, repeat(0)):
+    for each in chain(met, repeat(NOBODY)):
         try:
-            rounds.append(conversation.send(waited_ns))
+            rounds.append(conversation.send(each))
         except StopIteration:
             break
     return tuple(rounds)

@@ -146,7 +146,7 @@ class Targets:
         where = f"{self.path} with {figure.path.name}"
         for constant, value in zip(self.constants, point, strict=True):
             put(table, constant.key, value, f"{where}: {constant.key}")
-        return evolve(structure(table, where), seed=self.plan.seed)
+        return evolve(structure(table, where, beside=figure.path.parent), seed=self.plan.seed)
 
 
 def load_targets(path: Path, seed: int | None = None) -> Targets:

@@ -1,7 +1,7 @@
 """The costs file: what was fitted, as the tables of a scenario, and how well.
 
-`[costs]` holds all costs with which the measurements were fitted, fitted or not, so that it stands for itself in a
-scenario; constants of other tables stand in theirs. `[fit]` says where it is from; `[[fit.constant]]`,
+`[costs]` and `[machine]` hold the fitted constants and the model that they are for, so that a scenario can name the
+file in `costs.file` and have the rest from elsewhere. `[fit]` says where they are from; `[[fit.constant]]`,
 `[[fit.fitted]]` and `[[fit.predicted]]` how good it is. Figures have six digits: more would be the machine's.
 """
 
@@ -15,7 +15,6 @@ import tomli_w
 from sim.calibration.model import Constant
 from sim.calibration.solution import Compared, Solution, mean_absolute_error
 from sim.calibration.uncertainty import Worth
-from sim.scenario.file import unstructure
 from sim.scenario.settings import Table, put
 
 HEAD = "# Fitted by vmapsim; docs/how-to/calibrate.md says how to use and to read it.\n\n"
@@ -25,7 +24,8 @@ METHOD = "Levenberg-Marquardt on log(ours / published) within bounds, then a com
 
 def costs_file(solution: Solution) -> str:
     """Give the contents of the costs file; the same for the same targets, seed and program."""
-    return HEAD + tomli_w.dumps({**_settings(solution), "fit": _fit(solution)})
+    about = f"fitted to {solution.targets.path.name}"
+    return HEAD + tomli_w.dumps({"about": about, **_settings(solution), "fit": _fit(solution)})
 
 
 def command_of(solution: Solution) -> str:
@@ -35,12 +35,13 @@ def command_of(solution: Solution) -> str:
 
 
 def _settings(solution: Solution) -> Table:
-    """Give the fitted constants and the costs around them."""
+    """Give the model and its fitted constants; those of other tables than a costs file has are in `[fit]` only."""
     targets = solution.targets
-    first = targets.fitted[0].ours
-    table: Table = {"costs": unstructure(targets.scenario(first, solution.point))["costs"]}
+    model = targets.scenario(targets.fitted[0].ours, solution.point).costs.model
+    table: Table = {"costs": {"model": model}}
     for constant, value in zip(targets.constants, solution.point, strict=True):
-        put(table, constant.key, value, str(targets.path))
+        if constant.key.partition(".")[0] in ("costs", "machine"):
+            put(table, constant.key, value, str(targets.path))
     return table
 
 

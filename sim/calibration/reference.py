@@ -77,8 +77,7 @@ targets, seed and program give the same bytes, whatever `--jobs`.
 
 | table | what it holds |
 |---|---|
-| `[costs]` | all costs of the first measurement's scenario, fitted or not: paste it into a scenario |
-| other tables | fitted constants that are no costs |
+| `[costs]`, `[machine]` | the fitted constants and their model, for a scenario's `costs.file` |
 | `[fit]` | version, command, seed, method, `evaluations`, `runs`, mean absolute errors, `failed_checks` if any |
 | `[[fit.constant]]` | `value`, start and bounds, and what they are worth, see below |
 | `[[fit.fitted]]` | what the constants were fitted to: `published`, `ours`, `relative_error` |

@@ -42,6 +42,8 @@ class Evidence:
     history: History
     freed: dict[int, list[VmapArea]] = Factory(dict)
     """What each node holds of freed areas: pools, lazy tree, and what is being purged."""
+    moved: dict[int, dict[int, int]] = Factory(dict)
+    """By node, where areas whose home it is live instead: the node, by start address."""
     lazy: LazyPagesEvidence | None = None
     """None where nothing is lazily freed."""
 

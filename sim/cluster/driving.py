@@ -41,6 +41,7 @@ from protocol.messages import (
     ListPools,
     NodeStatistics,
     ReadLazyPages,
+    Refer,
     Request,
 )
 from sim.cluster.desk import Desk
@@ -223,6 +224,10 @@ class _Run:
         for address, areas in by_address.items():
             for begin in range(0, len(areas), LISTED):
                 await desk.ask(address, InsertBatch(tuple(areas[begin : begin + LISTED])), Inserted)
+        if system.router.told is not None:
+            for area in system.workload.preload:
+                for node_id in system.router.told(area, system.layout):
+                    await desk.ask(system.router.addresses[node_id], Refer(node_id, (area,)), Inserted)
         return await self._statistics(desk)
 
     async def _collect(self, desk: Desk, before: Sequence[NodeStatistics]) -> None:

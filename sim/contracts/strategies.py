@@ -10,12 +10,12 @@ from protocol import strategies
 from protocol.area import VmapArea, ZoneLayout
 from protocol.messages import InsertBatch, Inserted
 from protocol.node import NodeMachine
-from protocol.strategies import LockSession, Rounds, Strategy
+from protocol.strategies import LockSession, Met, Rounds, Strategy
 from sim.contracts import Breach, Clause, asked, search
 
 layouts = st.builds(ZoneLayout, nr_nodes=st.integers(1, 9), zone_size=st.integers(1, 20))
 chunks = st.integers(1, 12)
-waits = st.lists(st.integers(0, 10_000), max_size=12)
+meetings = st.lists(st.builds(Met, st.integers(0, 10_000), st.integers(0, 10_000)), max_size=12)
 any_areas = st.lists(
     st.builds(lambda va_start, size: VmapArea(va_start, va_start + size), st.integers(0, 400), st.integers(1, 60)),
     max_size=40,
@@ -136,28 +136,28 @@ def hold(name: str, clause: Clause) -> None:
     """
     areas = disjoint_areas() if clause is leaves_the_trees_of_inserting_one_by_one else any_areas
 
-    def test(example: tuple[list[VmapArea], ZoneLayout, int, list[int]]) -> None:
-        given, layout, chunk, waits_ns = example
+    def test(example: tuple[list[VmapArea], ZoneLayout, int, list[Met]]) -> None:
+        given, layout, chunk, met = example
         strategy = strategies.load(name, chunk=chunk)
         clause(strategy, given, layout)
         if strategies.adaptation(strategy) is not None:
-            clause(Meeting(strategy, tuple(waits_ns)), given, layout)
+            clause(Meeting(strategy, tuple(met)), given, layout)
 
-    search(test, st.tuples(areas, layouts, chunks, waits))
+    search(test, st.tuples(areas, layouts, chunks, meetings))
 
 
 @frozen
 class Meeting:
-    """An adaptive strategy as it is when its rounds wait so long."""
+    """An adaptive strategy as it is when its rounds meet that."""
 
     strategy: Strategy
-    waits_ns: tuple[int, ...]
+    met: tuple[Met, ...]
 
     def __call__(self, areas: Sequence[VmapArea], layout: ZoneLayout) -> Rounds:
         """Give the rounds that the strategy makes then."""
         adapt = strategies.adaptation(self.strategy)
         assert adapt is not None, "the strategy adapts"
-        return strategies.rounds_if(self.waits_ns, adapt(areas, layout))
+        return strategies.rounds_if(self.met, adapt(areas, layout))
 
 
 def sessions_of(rounds: Rounds) -> list[LockSession]:

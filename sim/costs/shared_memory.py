@@ -33,8 +33,9 @@ from sim.placement import Placement
 from sim.scenario.costs import Costs
 from sim.scenario.model import Scenario
 
-NEIGHBOURHOOD = 32_768
-"""Bytes of address space in which areas count as neighbours: four areas of a page and its guard. A guess."""
+NEIGHBOURHOOD = 16_384
+"""Bytes of address space in which areas count as neighbours: an area of a page and its guard, and the one beside
+it."""
 
 DEEPEST = 96
 """Levels of the deepest tree there can be, scaled."""
@@ -95,8 +96,8 @@ class SharedMemory:
         """See `Memory.next_holder`."""
         if self.costs.arbitration == "fifo":
             return 0
-        lines_ns = self.lines_ns[cpu]
-        return min(range(len(waiting)), key=lambda index: lines_ns[waiting[index]])
+        far_ns = [*map(self.lines_ns[cpu].__getitem__, waiting)]
+        return far_ns.index(min(far_ns))
 
 
 def shared_memory(scenario: Scenario, placement: Placement) -> SharedMemory:
@@ -120,7 +121,7 @@ def path_ns(costs: Costs) -> list[float]:
     `tree_scale` levels come on top of every tree that has any: as if each area stood for that many.
     """
     extra = max(0, costs.tree_scale.bit_length() - 1)
-    levels = [_level_ns(costs, level) for level in range(DEEPEST + extra)]
+    levels = [costs.node_lines * _level_ns(costs, level) for level in range(DEEPEST + extra)]
     whole = [0.0, *accumulate(levels)]
     return [whole[depth + extra] if depth else 0.0 for depth in range(DEEPEST)]
 

@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 
 from protocol.area import PAGE_SIZE, ZONE_PAGES
 from protocol.kernel import KERNELS, Kernel
+from sim.callable_package import make_callable
 from sim.garbage import rare_collections
 from sim.replay.engine import Engine, Inferred, Progress, Replayed
 from sim.replay.final import Final, final_of
@@ -107,3 +108,6 @@ def _engine(
         engine.result.inferred.append(Inferred(0, f"{area} of the initial state overlaps others"))
     engine.line.settle_here()
     return engine
+
+
+make_callable(__name__)

@@ -36,9 +36,10 @@ class Costs:
 
     `shared-memory`: a hold takes `lock_ns`, and `lock_lines` transfers by `[machine]` if another CPU held the lock
     before. `arbitration` says who gets it next: "fifo" or "nearest". A search reads a node of `node_bytes` per
-    level, in `l2_ns`, `l3_ns` or `dram_ns`, by whether the tree down to there fits `l2_bytes`, `l3_bytes` or
-    neither: 12 and 39 cycles are said of a Zen 2's L2 and L3 (not confirmed), 3.0, 9.2 and 66 ns of a Ryzen 2700X's
-    (AMD's slide, anandtech.com 12625); a node is the line of a `struct vmap_area` that a search reads. With
+    level, each line of it in `l2_ns`, `l3_ns` or `dram_ns`, by whether the tree down to there fits `l2_bytes`,
+    `l3_bytes` or neither: 12 and 39 cycles are said of a Zen 2's L2 and L3 (not confirmed), 3.0, 9.2 and 66 ns of a
+    Ryzen 2700X's (AMD's slide, anandtech.com 12625). A `struct vmap_area` has 72 bytes, of which a search reads the
+    first 40: packed side by side, every second one of them lies on two lines, so `node_lines` is 1.5. With
     `tree_scale` s each area stands for s: search paths are log2(s) levels longer, for runs that hold fewer areas
     than the real one.
 
@@ -59,7 +60,8 @@ class Costs:
     distribution: str = field(default="exponential", validator=one_of(lambda: list(DISTRIBUTIONS)))
     lock_lines: float = field(default=4.0, validator=_LINES)
     arbitration: str = field(default="fifo", validator=one_of(lambda: list(ARBITRATIONS)))
-    node_bytes: int = field(default=64, validator=_BYTES)
+    node_bytes: int = field(default=72, validator=_BYTES)
+    node_lines: float = field(default=1.5, validator=_LINES)
     tree_scale: int = field(default=1, validator=between(1, 2**30))
     l2_bytes: int = field(default=512 * 2**10, validator=_BYTES)
     l3_bytes: int = field(default=16 * 2**20, validator=_BYTES)

@@ -5,6 +5,9 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 """
 
 import importlib
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, fields, frozen
@@ -33,6 +36,7 @@ _PAGES = _allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
 )
+_NAME = _allowed(lambda value: value.strip(), "a name")
 _GROUPS = _allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 64,
     "[fewest, most] with 1 <= fewest <= most <= 64",
@@ -141,6 +145,13 @@ class Mix:
 
 
 @frozen
+class Migration:
+    """`[workload.migrate]`: the `share` of operations before which a CPU moves one of its areas to another node."""
+
+    share: float = field(default=0.05, validator=_SHARE)
+
+
+@frozen
 class TraceUse:
     """`[workload.trace]`: what is made of a trace besides its allocations and frees.
 
@@ -180,7 +191,9 @@ class VmallocTest:
     1 + log2 of 8 CPUs, the base slice of kernel/sched/fair.c). `run_test_mask` is the sum of tests' ids, as listed
     in docs/how-to/run-test-vmalloc.md; `nr_threads` 0 is 1 and `nr_pages` 0 is 1. `grace_period_ns` is how long
     `kvfree_rcu` holds an area: the median of a recorded test of one thread, in which single ones took 26 ms to 5 s;
-    take it for a guess. `cycles_per_us` turns the run's time into the cycles that the summary has.
+    take it for a guess. `cycles_per_us` turns the run's time into the cycles that the summary has. With `scale` s
+    the tests hold 1/s of the areas that they hold in the kernel, and with `lazy_scale` s a purge is due at 1/s of
+    the kernel's lazy pages; see also `costs.tree_scale`.
     """
 
     nr_threads: int = field(default=0, validator=_between(0, 65_535))
@@ -194,6 +207,8 @@ class VmallocTest:
     grace_period_ns: int = field(default=54_500_000, validator=_between(0, 10**12))
     slice_ns: int = field(default=3_000_000, validator=_between(1, 10**12))
     cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))
+    scale: int = field(default=1, validator=_between(1, 10**6))
+    lazy_scale: int = field(default=1, validator=_between(1, 10**6))
 
     @property
     def workers(self) -> int:
@@ -204,6 +219,43 @@ class VmallocTest:
     def pages(self) -> int:
         """Pages of the tests that have a number of pages: `nr_pages > 0 ? nr_pages : 1`."""
         return max(1, self.nr_pages)
+
+
+@frozen
+class ModuleLoad:
+    """`[[workload.modprobe.load]]`: one modprobe of the test module, under a `name` in the results.
+
+    The module is loaded `times` times: a modprobe that tries finit_module() and then init_module(), as busybox's,
+    does that twice, since the module always answers -EAGAIN. `page_ns` is how long each page of an allocation takes
+    besides its area; the other keys are the module's parameters.
+    """
+
+    name: str = field(default="", validator=_NAME)
+    times: int = field(default=1, validator=_between(1, 1000))
+    nr_threads: int = field(default=1, validator=_between(1, 65_535))
+    run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
+    test_loop_count: int = field(default=1_000_000, validator=_between(1, 2**31 - 1))
+    nr_pages: int = field(default=0, validator=_between(0, 2**20))
+    page_ns: int = field(default=0, validator=_between(0, 10**9))
+
+
+@frozen
+class Modprobe:
+    """`[workload.modprobe]`: loads of the test module, one after the other in one boot.
+
+    Parameters that a load does not name are those of `[workload.test_vmalloc]`. Ticks come every `tick_ns`
+    (CONFIG_HZ=250). Between two loads `pause_ns` pass, as a shell script takes them, and before each part of
+    the module is freed `unload_ns`, for the RCU grace periods that the kernel waits for. What the pages of an
+    allocation take is drawn evenly, up to `jitter` of itself more or less: without that the workers of a
+    machine fall into step.
+    """
+
+    tick_ns: int = field(default=4_000_000, validator=_between(1000, 10**9))
+    pause_ns: int = field(default=0, validator=_between(0, 10**12))
+    unload_ns: int = field(default=0, validator=_between(0, 10**12))
+    jitter: float = field(default=0.0, validator=_SHARE)
+
+    load: list[ModuleLoad] = field(factory=list)
 
 
 @frozen
@@ -284,10 +336,12 @@ class Workload:
     think_ns: int = field(default=0, validator=_between(0, 10**12))
     file: str = field(default="", validator=_FILE)
     mix: Mix = field(factory=Mix)
+    migrate: Migration = field(factory=Migration)
     open: OpenLoad = field(factory=OpenLoad)
     trace: TraceUse = field(factory=TraceUse)
     vmalloc: VmallocUse = field(factory=VmallocUse)
     test_vmalloc: VmallocTest = field(factory=VmallocTest)
+    modprobe: Modprobe = field(factory=Modprobe)
 
 
 @frozen
@@ -316,6 +370,39 @@ class Scenario:
     workload: Workload = field(factory=Workload)
     warmup: Warmup = field(factory=Warmup)
     faults: Faults = field(factory=Faults)
+
+    @classmethod
+    def load(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> "Scenario":
+        """Read the scenario file at `path`, with some keys set, such as {"lookup.policy": "forward"}.
+
+        Of a file with variants this is what they start from. Raises `BadInput`.
+        """
+        from sim.scenario.file import read_toml
+
+        table = read_toml(Path(path))
+        table.pop("variant", None)
+        return cls._made(table, settings, str(path))
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None) -> "Scenario":
+        """Make a scenario of tables as in a file, {"space": {"nodes": 4}}, and of keys. Raises `BadInput`."""
+        return cls._made(deepcopy(dict(table or {})), settings, "Scenario.of")
+
+    def changed(self, settings: Mapping[str, Any]) -> "Scenario":
+        """Give a scenario with some keys set; all others are as here, also those that a kernel chose."""
+        from sim.scenario.file import unstructure
+
+        return self._made(unstructure(self), settings, "Scenario.changed")
+
+    @classmethod
+    def _made(cls, table: dict[str, Any], settings: Mapping[str, Any] | None, where: str) -> "Scenario":
+        from sim.scenario.file import structure
+        from sim.scenario.settings import leaves, put
+
+        for outer, value in (settings or {}).items():
+            for key, inner in leaves(outer, value, where):
+                put(table, key, inner, f"{where}: {key}")
+        return structure(table, where)
 
     @property
     def chosen_kernel(self) -> Kernel:

@@ -5,3 +5,7 @@ the stopping rule (`statistics`) is satisfied, on whatever runs them (`runners`)
 disk as soon as it is there (`store`). What comes out (`tables`) depends on the study and the code alone: neither
 on who ran what nor on when.
 """
+
+from sim.callable_package import make_callable
+
+make_callable(__name__)

@@ -153,8 +153,10 @@ class Study:
         return list(dict.fromkeys([*self.plan.metrics, self.plan.precision.metric]))
 
 
-def load_study(path: Path, settings: Sequence[str] = (), seed: int | None = None) -> Study:
-    """Read the study at `path`, changed by `--set` settings and `--seed`. Raises `BadInput`."""
+def load_study(
+    path: Path, settings: Sequence[str] = (), seed: int | None = None, keys: Mapping[str, Any] | None = None
+) -> Study:
+    """Read the study at `path`, changed by `--set` settings and `--seed`, or by keys' values. Raises `BadInput`."""
     table = read_toml(path)
     where = str(path)
     factor_tables = table.pop("factor", [])
@@ -170,7 +172,7 @@ def load_study(path: Path, settings: Sequence[str] = (), seed: int | None = None
         raise BadInput(f"{where}: scenario", f"variants in {plan.scenario}", "a scenario without; make them levels")
     factors = list(_factors(factor_tables, where))
     _refuse_twice(factors, changes, where)
-    given = read_settings(settings)
+    given = {**read_settings(settings), **_settings(dict(keys or {}), "settings")}
     for key in given:
         if any(key in level.settings for factor in factors for level in factor.levels):
             raise BadInput(f"--set {key}", "a value, and a factor sets it", "a key that no factor sets")

@@ -20,11 +20,7 @@ SCHEMA = 1
 
 def outputs_of(study: Study, results: Sequence[CellResult]) -> dict[str, str | bytes]:
     """Give the files of a study that is over, by name; the same for the same study and code."""
-    tables = {
-        "cells": cell_rows(study, results),
-        "comparisons": comparison_rows(study, results),
-        "replications": replication_rows(results),
-    }
+    tables = tables_of(study, results)
     files: dict[str, str | bytes] = {}
     for name, rows in tables.items():
         if rows:
@@ -32,6 +28,15 @@ def outputs_of(study: Study, results: Sequence[CellResult]) -> dict[str, str | b
     files["report.html"] = study_report(study, results, tables)
     files["study.json"] = json.dumps(summary_of(study, tables), indent=1, allow_nan=False) + "\n"
     return files
+
+
+def tables_of(study: Study, results: Sequence[CellResult]) -> dict[str, Any]:
+    """Give the rows of all tables, by name."""
+    return {
+        "cells": cell_rows(study, results),
+        "comparisons": comparison_rows(study, results),
+        "replications": replication_rows(results),
+    }
 
 
 def summary_of(study: Study, tables: dict[str, Any]) -> dict[str, Any]:

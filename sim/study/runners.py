@@ -49,6 +49,16 @@ def all_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Here:
+    """Runs tasks one after the other, in this process."""
+
+    def results(self, queue: deque[Task], work: Work) -> Iterator[tuple[Task, Record | Failure]]:
+        """See `Runner.results`."""
+        while queue:
+            task = queue.popleft()
+            yield task, work(task)
+
+
 @define
 class Pool:
     """Runs tasks in processes of this machine."""

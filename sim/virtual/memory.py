@@ -61,7 +61,7 @@ class MemoryLocks:
 class MemoryLock:
     """One lock, its holder and those who wait."""
 
-    __slots__ = ("_agenda", "_held", "_late", "_lock", "_memory", "_round")
+    __slots__ = ("_agenda", "_held", "_late", "_lock", "_memory", "_round", "_round_cpus")
 
     def __init__(self, agenda: Agenda, memory: Memory, lock: FifoLock) -> None:
         self._agenda = agenda
@@ -69,6 +69,7 @@ class MemoryLock:
         self._lock = lock
         self._held = False
         self._round: list[Waiter] = []
+        self._round_cpus: list[int] = []
         self._late: list[Waiter] = []
 
     def ask(self, waiter: Waiter) -> Entry | None:
@@ -86,10 +87,11 @@ class MemoryLock:
         self._held = False
         if self._late and not self._round:
             self._round, self._late = self._late, []
+            self._round_cpus = [waiter.caller.cpu for waiter in self._round]
         if self._round:
-            waiting = [waiter.caller.cpu for waiter in self._round]
-            chosen = self._round.pop(self._memory.next_holder(caller.cpu, waiting))
-            self._agenda.push_entry(self._begin(now_ns, chosen))
+            index = self._memory.next_holder(caller.cpu, self._round_cpus)
+            del self._round_cpus[index]
+            self._agenda.push_entry(self._begin(now_ns, self._round.pop(index)))
         return caller.step(now_ns, None, reply)
 
     def _begin(self, now_ns: int, waiter: Waiter) -> Entry:

@@ -69,7 +69,7 @@ def _fixed_size(parameters: VmallocTest) -> Vmalloc:
 
 def full_fit_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
     """Leave holes of just the size that is then allocated and freed over and over: as many as lazy_max_pages()."""
-    junk_length = lazy_max_pages(machine.cpus)
+    junk_length = -(-lazy_max_pages(machine.cpus) // parameters.scale)
     table = yield table_of(junk_length)
     if table is None:
         return -1
@@ -95,11 +95,12 @@ def full_fit_alloc_test(parameters: VmallocTest, machine: Machine) -> Steps:
 
 def long_busy_list_alloc_test(parameters: VmallocTest, _machine: Machine) -> Steps:
     """Allocate and free 100 pages and one page while 15,000 other areas are there."""
-    table = yield table_of(BUSY_AREAS)
+    busy_areas = -(-BUSY_AREAS // parameters.scale)
+    table = yield table_of(busy_areas)
     if table is None:
         return -1
     kept = []
-    for _ in range(BUSY_AREAS):
+    for _ in range(busy_areas):
         kept.append((yield vmalloc(1)))
     result = 0
     for _ in range(parameters.test_loop_count):

@@ -60,6 +60,25 @@ class PcpuFreeVmAreas:
     area: VmapArea
 
 
+@define
+class ModuleAlloc:
+    """`module_memory_alloc()`: a part of a module, in the module range; answered as `Vmalloc` is."""
+
+    size: int
+
+
+@frozen
+class UnmapAliases:
+    """`vm_unmap_aliases()`, as changes of pages' permissions call it; answered by nothing."""
+
+
+@frozen
+class Pause:
+    """Nothing, for so long; answered by nothing."""
+
+    ns: int
+
+
 @frozen
 class Clock:
     """`ktime_get()`: answered by nanoseconds."""
@@ -68,6 +87,10 @@ class Clock:
 Operation: TypeAlias = (
     Vmalloc | Vfree | KvfreeRcu | VmMapRam | VmUnmapRam | PcpuGetVmAreas | PcpuFreeVmAreas | Clock
 )
+"""What the tests ask for."""
+
+Loading: TypeAlias = Vmalloc | Vfree | ModuleAlloc | UnmapAliases | Pause
+"""What loading and unloading the module asks for."""
 
 Answer: TypeAlias = Any
 """Each operation says what it is answered by."""

@@ -40,6 +40,8 @@ class Plan:
     """Makes the script of each CPU, in the world it will run in."""
     window: Window | None = None
     """Where vmalloc's areas go, for scripts that want a `VmallocClient`, and kworkers beside them."""
+    lazy_scale: int = 1
+    """By how much less than in the kernel may be lazily freed (`Vmap.lazy_scale`)."""
     facts: dict[str, int] = field(factory=dict)
     """What is worth knowing about the workload's source, for the log."""
     report: Callable[[], dict[str, Any]] = dict

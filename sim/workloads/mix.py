@@ -70,6 +70,11 @@ def plan_own_areas(scenario: Scenario, script: Callable[[int, "Operations"], Cli
     )
 
 
+def owner_of(scenario: Scenario, area: VmapArea) -> int:
+    """Give the CPU in whose region `area` is."""
+    return (area.va_start - VMALLOC_START) // _region_size(scenario)
+
+
 def _share(total: int, cpus: int, cpu: int) -> int:
     """Deal `total` out to the CPUs; the first ones get what does not divide."""
     return total // cpus + (cpu < total % cpus)

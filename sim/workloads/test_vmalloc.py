@@ -12,7 +12,7 @@ in one go, once a CPU's thread has come to the end of an operation.
 """
 
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -20,7 +20,7 @@ from typing import assert_never
 from attrs import define, evolve, field
 
 from actors.vmalloc_client import VmallocClient
-from actors.vmap import Window
+from actors.vmap import MODULES, Window
 from actors.world import Driving, Port, Signal
 from protocol.area import PAGE_SIZE, VmapArea
 from protocol.kernel import lazy_max_pages
@@ -30,13 +30,18 @@ from sim.scenario.costs import Costs
 from sim.scenario.model import Scenario, VmallocTest
 from sim.vmalloc_test.cases import CASES, POINTER_SIZE, Machine, no_block_alloc_test, table_of
 from sim.vmalloc_test.driver import Worker
+from sim.vmalloc_test.kvfree import LeftToRcu
 from sim.vmalloc_test.operations import (
     Answer,
     Clock,
     KvfreeRcu,
+    Loading,
+    ModuleAlloc,
     Operation,
+    Pause,
     PcpuFreeVmAreas,
     PcpuGetVmAreas,
+    UnmapAliases,
     Vfree,
     Vmalloc,
     VmMapRam,
@@ -51,7 +56,7 @@ def test_vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the
     """The kernel's lib/test_vmalloc.c: its tests, parameters and summary, `[workload.test_vmalloc]`."""
     if scenario.space.page_size != PAGE_SIZE:
         raise BadInput("space.page_size", str(scenario.space.page_size), f"{PAGE_SIZE}, the page of the test")
-    _refuse_blocking(scenario)
+    refuse_blocking(scenario, scenario.workload.test_vmalloc)
     parameters, cpus = scenario.workload.test_vmalloc, scenario.machine.cpus
     percpu = PerCpuMemory(cpus)
     workers = [
@@ -73,6 +78,7 @@ def test_vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the
         uses_free_space=True,
         scripts=scripts,
         window=Window(),
+        lazy_scale=parameters.lazy_scale,
         report=lambda: {"test_vmalloc": report(workers)},
     )
 
@@ -102,7 +108,12 @@ class Thread:
 
 async def _run(client: VmallocClient, *, workers: list[Worker], barrier: Barrier, scenario: Scenario) -> None:
     """Let a CPU's threads take turns until all are over, and free what kvfree_rcu() left."""
-    cpu = Cpu(client, scenario.workload.test_vmalloc, scenario.costs)
+    cpu = Cpu(
+        client,
+        scenario.workload.test_vmalloc,
+        scenario.costs,
+        LeftToRcu(scenario.workload.test_vmalloc.grace_period_ns, bulk=1),
+    )
     threads = deque(Thread(worker.steps()) for worker in workers)
     await barrier.wait(client)
     while threads:
@@ -119,8 +130,9 @@ class Cpu:
     client: VmallocClient
     parameters: VmallocTest
     costs: Costs
-    left_to_rcu: deque[tuple[int, VmapArea]] = field(factory=deque)
-    """When each area's grace period is over, ascending, and the area."""
+    left_to_rcu: LeftToRcu
+    pages_take_ns: Callable[[int], int] = int
+    """Gives how long pages take this time, of how long they take on average."""
     tables: dict[int, VmapArea] = field(factory=dict)
     """The areas of `pages[]`, by the starts of those whose pages they list."""
 
@@ -133,22 +145,21 @@ class Cpu:
                 operation = thread.steps.send(thread.answer)
             except StopIteration:
                 return True
-            thread.answer = await self._carry_out(operation)
-            if self.left_to_rcu and self.left_to_rcu[0][0] <= port.now_ns:
-                self._free_what_is_due()
+            thread.answer = await self.carry_out(operation)
+            self.free_what_is_due()
         return False
 
     async def free_the_rest(self) -> None:
         """Wait for the grace periods that are under way, and have the areas freed."""
-        while self.left_to_rcu:
-            await self.client.sleep(self.left_to_rcu[0][0] - self.client.port.now_ns)
-            self._free_what_is_due()
+        while (next_ns := self.left_to_rcu.next_ns()) is not None:
+            await self.client.sleep(next_ns - self.client.port.now_ns)
+            self.free_what_is_due()
 
-    def _free_what_is_due(self) -> None:
+    def free_what_is_due(self) -> None:
         """Leave to a kworker what has waited for its grace period (kernel: `kfree_rcu_work()`)."""
-        client, due = self.client, list[VmapArea]()
-        while self.left_to_rcu and self.left_to_rcu[0][0] <= client.port.now_ns:
-            due.append(self.left_to_rcu.popleft()[1])
+        client, due = self.client, self.left_to_rcu.due(self.client.port.now_ns)
+        if not due:
+            return
 
         async def kfree_rcu_work(port: Port) -> None:
             worker = VmallocClient(port, client.router, client.inserter, client.vmap)
@@ -157,7 +168,8 @@ class Cpu:
 
         client.vmap.workqueue.queue_unbound(kfree_rcu_work)
 
-    async def _carry_out(self, operation: Operation) -> Answer:
+    async def carry_out(self, operation: Operation | Loading) -> Answer:
+        """Do what a thread asks, on this CPU."""
         client = self.client
         match operation:
             case Vmalloc():
@@ -165,7 +177,7 @@ class Cpu:
             case Vfree(area=area):
                 await self._free(area)
             case KvfreeRcu(area=area):
-                self.left_to_rcu.append((client.port.now_ns + self.parameters.grace_period_ns, area))
+                self.left_to_rcu.leave(client.port.cpu, client.port.now_ns, area)
             case VmMapRam(pages=pages):
                 addr = await client.vm_map_ram(pages)
                 return None if addr is None else VmapArea(addr, addr + pages * PAGE_SIZE)
@@ -176,6 +188,14 @@ class Cpu:
                 return areas[0] if areas else None
             case PcpuFreeVmAreas(area=area):
                 await client.pcpu_free_vm_areas([area])
+            case ModuleAlloc(size=size):
+                return await client.vmalloc(
+                    size, PAGE_SIZE, caller="module_alloc", vstart=MODULES.start, vend=MODULES.end
+                )
+            case UnmapAliases():
+                await client.vm_unmap_aliases()
+            case Pause(ns=ns):
+                await client.sleep(ns)
             case Clock():
                 return client.port.now_ns
             case _:
@@ -200,7 +220,7 @@ class Cpu:
                 await self._free(area)
                 return None
             self.tables[area.va_start] = table
-        await self.client.sleep(self.costs.call_ns + pages * self.costs.page_ns)
+        await self.client.sleep(self.pages_take_ns(self.costs.call_ns + pages * self.costs.page_ns))
         return area
 
     async def _free(self, area: VmapArea) -> None:
@@ -216,10 +236,10 @@ async def _vfree(client: VmallocClient, area: VmapArea) -> None:
     assert freed is not None, f"{area!r} was not there to be freed: each is freed once, by whom it was given to"
 
 
-def _refuse_blocking(scenario: Scenario) -> None:
+def refuse_blocking(scenario: Scenario, parameters: VmallocTest) -> None:
     """Refuse `no_block_alloc_test` for kernels whose allocations may sleep: there it is a bug to ask."""
     bit = 1 << CASES.index(no_block_alloc_test)
-    if scenario.workload.test_vmalloc.run_test_mask & bit and not scenario.chosen_kernel.nonblocking:
+    if parameters.run_test_mask & bit and not scenario.chosen_kernel.nonblocking:
         found = f"{bit}, no_block_alloc_test, with kernel {scenario.space.kernel}, which may sleep"
         allowed = "a kernel that allocates without sleeping, as 7.1, or a mask without it"
         raise BadInput("workload.test_vmalloc.run_test_mask", found, allowed)
@@ -228,8 +248,8 @@ def _refuse_blocking(scenario: Scenario) -> None:
 def operations_of(parameters: VmallocTest, cpus: int) -> int:
     """Count the operations of one worker, about: enough for progress."""
     loops = parameters.test_loop_count
-    junk = lazy_max_pages(cpus)
-    each: dict[int, int] = {1: 4 * junk, 2: 30_000 + 2 * loops, 6: 92, 7: 100, 12: 2 * loops}
+    junk, busy = lazy_max_pages(cpus) // parameters.scale, 15_000 // parameters.scale
+    each: dict[int, int] = {1: 4 * junk, 2: 2 * busy + 2 * loops, 6: 92, 7: 100, 12: 2 * loops}
     total = sum(
         each.get(index, 0) + (0 if index in (6, 7) else 2 * loops)
         for index in range(len(CASES))

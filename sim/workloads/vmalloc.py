@@ -18,7 +18,7 @@ from typing import TypeAlias
 from attrs import define, field
 
 from actors.vmalloc_client import VmallocClient
-from actors.vmap import Window
+from actors.vmap import MODULES, Window
 from actors.world import Driving
 from protocol.area import VMALLOC_END, VMALLOC_START, Vm, VmapArea, VmStruct, ZoneLayout
 from protocol.vmap_block import VMAP_MAX_ALLOC
@@ -27,9 +27,6 @@ from sim.errors import BadInput
 from sim.looks import Looks
 from sim.scenario.model import Scenario, VmallocUse
 from sim.workloads import ClientScript, Plan
-
-MODULES = (0xFFFF_FFFF_C000_0000, 0xFFFF_FFFF_FF00_0000)
-"""x86_64's range for modules (Documentation/arch/x86/x86_64/mm.rst): neither pools nor node ids are for it."""
 
 SIZES: tuple[tuple[float, int, int, int], ...] = (
     # share, fewest and most pages without guard page, align in pages
@@ -221,8 +218,8 @@ async def _alloc(client: VmallocClient, cpu: _Cpu) -> None:
             min(pages, 3) * page_size,
             page_size,
             caller="module_alloc",
-            vstart=MODULES[0],
-            vend=MODULES[1],
+            vstart=MODULES.start,
+            vend=MODULES.end,
             may_block=may_block,
         )
     else:

@@ -8,14 +8,43 @@ from sim.cli import main
 from sim.study.cells import cells_of
 from sim.study.model import load_study
 
-STUDIES = sorted((Path(__file__).parents[2] / "configs" / "studies").glob("*.toml"))
-CELLS = {"policies": 5 * 8 * 3, "batching": 6 * 5 * 3, "coverage": 2 * 200, "machine": 3 * 4}
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "configs" / "studies").glob("*.toml"))
+REVIEW = sorted((ROOT / "configs" / "review").glob("*.toml"))
+CELLS = {
+    "policies": 5 * 8 * 3,
+    "batching": 6 * 5 * 3,
+    "coverage": 2 * 200,
+    "machine": 3 * 4,
+    "lookups-of-a-boot": 2 * 2 * 4,
+    "lookups-by-size": 2 * 3 * 3 * 4,
+    "percpu": 2 * 2 * 3 * 3,
+    "batches-of-a-boot": 2 * 4,
+    "large-batches": 2 * 2 * 2 * 4,
+    "node-0-only": 2 * 5,
+    "dump-obj": 2 * 3 * 3,
+    "span-directory": 6,
+    "adaptive": 8,
+}
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*STUDIES, *REVIEW], ids=lambda path: path.stem)
 def test_studies_span_their_cells(path: Path) -> None:
     """Each study of configs/ has the cells its heading promises, and all their scenarios are possible."""
     assert len(cells_of(load_study(path))) == CELLS[path.stem]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", REVIEW, ids=lambda path: path.stem)
+def test_the_studies_of_the_review_leave_what_its_page_is_made_from(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`./dev study configs/review/NAME.toml` gives the very bytes beside docs/explanation's page."""
+    monkeypatch.chdir(ROOT)
+    assert main(["study", str(path.relative_to(ROOT)), "--out", str(tmp_path), "--quiet"]) == 0
+    kept = ROOT / "docs" / "explanation" / "the-review-answered" / path.stem
+    for file in kept.iterdir():
+        assert file.read_bytes() == (tmp_path / file.name).read_bytes(), file.name
 
 
 @pytest.mark.slow

@@ -53,7 +53,8 @@ def main() -> None:
     read = arguments()
     options = Options(read.scale, tuple(trace.resolve() for trace in read.trace))
     if read.child:
-        print(json.dumps(run_here(*read.names, options)))
+        name, case = read.names
+        print(json.dumps(run_here(name, case, options)))
         return
     parts = [f"{machine()} Medians (least to most); ratios are within rounds."]
     for name in read.names or NAMES:

@@ -40,4 +40,5 @@ def engine(model: Model) -> Callable[[], object]:
     locks = [salabim.Resource(f"lock {node_id}") for node_id in range(NODES)]
     for operations in model.operations:
         Client(model=model, locks=locks, operations=operations)
-    return env.run
+    run: Callable[[], object] = env.run
+    return run

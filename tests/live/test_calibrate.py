@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
+from sim.scenario.file import load_scenarios
 from tests.unit.sim.calibration import TRUTH, measurement, synthetic, written
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def test_the_same_bytes_with_one_process_and_two(
 
 
 def test_the_costs_are_a_scenarios(targets: Path, tmp_path: Path) -> None:
-    """The file says what was fitted, predicted and how; its `[costs]` run in a scenario as they stand."""
+    """The file says what was fitted, predicted and how; a scenario can name it."""
     out = tmp_path / "costs.toml"
     assert main(["calibrate", str(targets), "--out", str(out), "--seed", "5", "--quiet"]) == 0
     table = tomllib.loads(out.read_text())
@@ -47,8 +48,10 @@ def test_the_costs_are_a_scenarios(targets: Path, tmp_path: Path) -> None:
     assert [row["key"] for row in table["fit"]["constant"]] == list(TRUTH)
     assert {row["name"] for row in table["fit"]["predicted"]} == {"five CPUs"}
     assert "five CPUs" not in {row["name"] for row in table["fit"]["fitted"]}
+    assert table["costs"].keys() == {"model", *(key.partition(".")[2] for key in TRUTH)}
     scenario = tmp_path / "scenario.toml"
-    scenario.write_text(f"{out.read_text().partition('[fit]')[0]}[workload]\noperations = 100\n")
+    scenario.write_text('[costs]\nfile = "costs.toml"\n[workload]\noperations = 100\n')
+    assert load_scenarios(scenario).base.costs.link_ns == table["costs"]["link_ns"]
     assert main(["run", str(scenario), "--out", str(tmp_path / "run"), "--quiet"]) == 0
 
 

@@ -22,7 +22,7 @@ def loaded(name: str) -> list[Policy]:
     return [policies.load(name, extra=extra) for extra in EXTRAS]
 
 
-INCOMPLETE = {"home": "the dump's one node", "bounded": "gives up on purpose"}
+INCOMPLETE = {"home": "the dump's one node", "bounded": "gives up on purpose", "span-directory": "is told"}
 """The policies that need not ask all nodes, and why; what they miss is counted by the check of answers."""
 
 

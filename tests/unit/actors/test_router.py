@@ -148,3 +148,43 @@ def test_addresses_are_one_per_node() -> None:
     """A router for three nodes at two addresses is a mistake of its maker."""
     with pytest.raises(AssertionError, match="one address per node"):
         Router(ZoneLayout(3, ZONE), load("backward"), ["a", "b"])
+
+
+# -- areas that other nodes know of ------------------------------------------------------------------
+
+
+def test_nodes_are_told_of_an_area_when_it_is_in_its_tree_and_told_to_forget_it_when_it_is_out() -> None:
+    """All of them at once, after its home; and then one question finds it from everywhere."""
+    world, routed = HandWorld(nodes(4)), router(4, "span-directory")
+    world.run(routed.insert(world.port, LONG, "insert"))
+    assert asked(world) == [["node/1"], ["node/2", "node/3", "node/0"]]
+    for addr in (ZONE, 2 * ZONE, 3 * ZONE, 4 * ZONE):
+        world.rounds.clear()
+        assert world.run(routed.search(world.port, addr, Find, "find")) == LONG
+        assert len(world.rounds) == 1
+    world.rounds.clear()
+    assert world.run(routed.search(world.port, 3 * ZONE, FindUnlink, "unlink")) == LONG
+    assert asked(world) == [["node/3"], ["node/1"], ["node/2", "node/3", "node/0"]]
+    assert world.completed[-1][4] == 5
+    assert world.run(routed.search(world.port, 2 * ZONE, Find, "find")) is None
+
+
+def test_a_search_follows_an_area_that_has_moved() -> None:
+    """Its home says where; whoever takes it out has the home forget it."""
+    world, routed = HandWorld(nodes(4, [LONG])), router(4)
+    world.run(routed.migrate(world.port, LONG, 3))
+    assert asked(world) == [["node/3"], ["node/1"]]
+    assert world.completed[-1][0] == "migrate"
+    world.rounds.clear()
+    assert world.run(routed.search(world.port, ZONE, Find, "find")) == LONG
+    assert asked(world) == [["node/1"], ["node/3"]]
+    assert world.run(routed.search(world.port, ZONE, FindUnlink, "unlink")) == LONG
+    assert asked(world)[2:] == [["node/1"], ["node/3"], ["node/1"]]
+    assert world.run(routed.search(world.port, ZONE, Find, "find")) is None
+
+
+def test_an_area_that_is_not_at_home_does_not_move() -> None:
+    """What the other node took in for it is taken out again."""
+    world, routed = HandWorld(nodes(4)), router(4)
+    assert not world.run(routed.migrate(world.port, LONG, 3))
+    assert world.run(routed.search(world.port, 3 * ZONE, Find, "find")) is None

@@ -80,6 +80,23 @@ def test_what_no_pool_takes_is_left_in_descending_order() -> None:
     assert len(node.freed.pools) == 1
 
 
+def test_a_purge_is_done_in_steps_between_which_others_get_the_pools_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no pool takes is given with the last step, in descending order over all of them, and kept till then."""
+    monkeypatch.setattr("protocol.freed.POPULATE_MOST", 2)
+    node = Node()
+    node.free(area(0, node_id=None), area(10), area(20), area(30, node_id=None), area(40))
+    node.ask(DetachLazy(3))
+    assert node.ask(PopulatePools(3, populate=True)) == Areas((), more=False)
+    assert node.counted == ("pool/3", 1, 2)
+    assert set(node.freed.in_purge) == {area(0, node_id=None), area(20), area(30, node_id=None), area(40)}
+    assert node.ask(PoolTake(3, 2 * PAGE_SIZE, 1)) == Allocated(area(10))
+    assert node.ask(PopulatePools(3, populate=True)) == Areas((), more=False)
+    left = (area(30, node_id=None), area(0, node_id=None))
+    assert node.ask(PopulatePools(3, populate=True)) == Areas(left, more=False)
+    assert node.freed.in_purge == []
+    assert set(node.freed.pools) == {area(20), area(40)}
+
+
 def test_a_full_purge_populates_nothing() -> None:
     node = Node()
     node.free(area(0), area(10))

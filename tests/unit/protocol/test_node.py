@@ -8,6 +8,7 @@ import pytest
 from protocol.area import ULONG_MAX, VmapArea, VmStruct, ZoneLayout
 from protocol.errors import AreaOverlap
 from protocol.messages import (
+    Adopt,
     Areas,
     CollectReclaimed,
     Counted,
@@ -19,6 +20,7 @@ from protocol.messages import (
     FindExceed,
     FindRange,
     FindUnlink,
+    Forget,
     Found,
     GetStatistics,
     Insert,
@@ -28,11 +30,14 @@ from protocol.messages import (
     ListAreas,
     ListLazy,
     ListPools,
+    Migrate,
+    Moved,
     NodeRequest,
     NodeStatistics,
     NotFound,
     PoolTake,
     PopulatePools,
+    Refer,
     Refused,
     Reply,
     SetupVm,
@@ -119,6 +124,19 @@ CASES: list[tuple[NodeRequest, Reply, int, int, list[VmapArea]]] = [
     (CountPools(1), Counted(0), 1, 1, [A, B, C]),
     (ListLazy(1, 0), Areas((), more=False), 0, 1, [A, B, C]),
     (ListPools(1, 0), Areas((), more=False), 1, 1, [A, B, C]),
+    (Refer(1, (VmapArea(8, 22), VmapArea(64, 90))), Inserted(2), 2, 2, [A, B, C]),
+    (
+        Refer(1, (VmapArea(64, 90), VmapArea(80, 81))),
+        Refused("overlap", "[0x50, 0x51) overlaps with [0x40, 0x5a)"),
+        2,
+        2,
+        [A, B, C],
+    ),
+    (Adopt(1, VmapArea(32, 40)), Refused("overlap", "[0x20, 0x28) overlaps with [0x18, 0x3c)"), 2, 1, [A, B, C]),
+    (Adopt(1, VmapArea(64, 66)), Inserted(1), 2, 1, [A, B, VmapArea(64, 66), C]),
+    (Migrate(1, 24, 3), Unlinked(B), 2, 1, [A, C]),
+    (Migrate(1, 25, 3), NotFound(), 2, 1, [A, B, C]),
+    (Forget(1, 24), NotFound(), 2, 1, [A, B, C]),
     (GetStatistics(1), NodeStatistics(1, areas=3, bytes_busy=46, requests=1), 0, 1, [A, B, C]),
 ]
 
@@ -147,6 +165,10 @@ NOT_MINE: list[NodeRequest] = [
     CountPools(2),
     ListLazy(2, 0),
     ListPools(2, 0),
+    Refer(2, (A,)),
+    Adopt(2, A),
+    Migrate(2, 33, 1),
+    Forget(2, 33),
     GetStatistics(2),
 ]
 
@@ -428,3 +450,47 @@ def test_a_listing_is_bounded_whatever_the_request_allows(monkeypatch: pytest.Mo
     machine.preload(VmapArea(n, n + 1) for n in range(5))
     reply, _ = machine.handle(ListAreas(0, 0, 2**64 - 1))
     assert reply == Areas(tuple(VmapArea(n, n + 1) for n in range(3)), True)
+
+
+# -- areas that are elsewhere -----------------------------------------------------------------------
+
+LONG = VmapArea(8, 40)
+"""Lives in node 0 and reaches through the zone of node 1 into that of node 2."""
+
+
+def test_a_node_that_was_told_of_an_area_finds_it_until_it_forgets() -> None:
+    """Lookups get the area itself; whoever wants to take it out is sent to its home."""
+    machine = machine_with(C)
+    assert machine.handle(Refer(1, (LONG,)))[0] == Inserted(1)
+    assert machine.handle(Find(1, 20))[0] == Found(LONG)
+    assert machine.handle(FindUnlink(1, 20))[0] == Moved(0)
+    assert machine.handle(Find(1, 144))[0] == Found(C)
+    assert machine.handle(Find(1, 50))[0] == machine.handle(FindUnlink(1, 50))[0] == NotFound()
+    assert machine.handle(Forget(1, 8))[0] == Unlinked(LONG)
+    assert machine.handle(Find(1, 20))[0] == NotFound()
+    assert machine.moved(1) == {}
+
+
+def test_a_home_forwards_to_where_an_area_has_moved() -> None:
+    """Lookups and removals alike, at every address of it, until it forgets."""
+    machine = machine_with(A, B)
+    assert machine.handle(Migrate(1, 24, 3))[0] == Unlinked(B)
+    assert machine.moved(1) == {24: 3}
+    for addr in (24, 59):
+        assert machine.handle(Find(1, addr))[0] == machine.handle(FindUnlink(1, addr))[0] == Moved(3)
+    assert machine.handle(Forget(1, 24))[0] == Unlinked(B)
+    assert machine.handle(Find(1, 24))[0] == NotFound()
+
+
+def test_what_is_elsewhere_can_be_rebuilt() -> None:
+    """A fresh machine that gets the requests of `rebuild` answers as the first one does."""
+    machine = machine_with(A, B)
+    for request in (Refer(1, (VmapArea(64, 90),)), Adopt(1, VmapArea(96, 100)), Migrate(1, 24, 3)):
+        machine.handle(request)
+    again = NodeMachine(LAYOUT, (1,), LOCK)
+    for asked in machine.rebuild() or ():
+        again.handle(asked)  # type: ignore[arg-type]
+    assert list(again.areas(1)) == list(machine.areas(1)) == [A, VmapArea(96, 100)]
+    for addr in (16, 24, 70, 97):
+        assert again.handle(Find(1, addr))[0] == machine.handle(Find(1, addr))[0] != NotFound()
+    assert again.moved(1) == machine.moved(1) == {24: 3}

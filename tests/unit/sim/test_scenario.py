@@ -231,9 +231,9 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         ),
         (
             '[batch]\nstrategy = "all"',
-            "batch.strategy: found 'all'; allowed: chunked, coalesced, global, grouped, parallel, per-area",
+            "batch.strategy: found 'all'; allowed: adaptive, chunked, coalesced, global, grouped, parallel, ",
         ),
-        ('[workload]\nkind = "sleep"', "workload.kind: found 'sleep'; allowed: mix"),
+        ('[workload]\nkind = "sleep"', "workload.kind: found 'sleep'; allowed: migrate, mix"),
         # what belongs together
         (
             '[workload]\nkind = "trace"',

@@ -36,6 +36,16 @@ def test_constants_are_put_into_the_scenarios(tmp_path: Path) -> None:
     assert load_targets(written(tmp_path, text), seed=4).plan.seed == 4
 
 
+def test_a_costs_file_is_looked_up_beside_the_scenario(tmp_path: Path) -> None:
+    """As for a run; keys that are fitted win over it."""
+    path = written(tmp_path, HEAD + constant() + measurement("one"))
+    (tmp_path / "small.toml").write_text('[costs]\nfile = "known.toml"\n')
+    (tmp_path / "known.toml").write_text("[costs]\nvisit_ns = 77\nlock_ns = 3\n")
+    targets = load_targets(path)
+    costs = targets.scenario(targets.targets[0].ours, (8,)).costs
+    assert (costs.lock_ns, costs.visit_ns) == (8, 77)
+
+
 FRACTION = '[[constant]]\nkey = "workload.mix.interior"\nstart = 0.5\nlower = 0.1\nupper = 0.9\n'
 
 

@@ -1,0 +1,18 @@
+"""Give Linux 6.16: lookups go back to the node before; small pools survive a purge."""
+
+from attrs import evolve
+
+from protocol.kernel import Kernel
+from protocol.kernels.v6_10 import v6_10
+
+
+def v6_16() -> Kernel:
+    """Give Linux 6.16: lookups go back to the node before; small pools survive a purge."""
+    return evolve(
+        v6_10(),
+        name="6.16",
+        summary="lookups go back to the node before; small pools survive a purge",
+        since=(6, 16),
+        policy="backward",
+        decay="mended",
+    )

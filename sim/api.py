@@ -1,0 +1,243 @@
+"""The interface for programs and notebooks: the commands' work as functions, with typed results.
+
+What a function gives has in `results` what its command writes into files, the figures people look for as
+attributes, and `to_frame`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+from typing import Any, TypeVar
+
+import trio
+from attrs import field, frozen
+
+from sim import extensions
+from sim.errors import BadInput
+from sim.extensions import Extension
+from sim.frames import Framed, flat
+from sim.scenario.model import Scenario
+
+T = TypeVar("T")
+
+
+@frozen
+class Latency:
+    """How long one kind of operation took, in nanoseconds of the run's clock."""
+
+    count: int
+    mean_ns: float
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int
+    p999_ns: int
+    max_ns: int
+    probes: Mapping[int, int]
+    """Operations by the number of nodes asked."""
+    parts_ns: Mapping[str, float]
+    """What the mean consists of: "queue", "transfer" and "service"."""
+
+
+@frozen
+class Run(Framed):
+    """What one run found."""
+
+    scenario: Scenario = field(repr=False)
+    results: Mapping[str, Any] = field(repr=False)
+    """The contents of results.json (docs/reference/results.md)."""
+    digest: str
+    operations: int
+    virtual_ns: int
+    ok: bool
+    """Whether all checks hold."""
+
+    @property
+    def latency(self) -> dict[str, Latency]:
+        """Latencies by operation, and of "all"."""
+        return {name: _latency(figures) for name, figures in self.results["latency"].items()}
+
+    @property
+    def checks(self) -> dict[str, int]:
+        """How many exceptions to its rule each check found."""
+        return {name: check["count"] for name, check in self.results["checks"].items()}
+
+    @property
+    def locks(self) -> dict[str, Mapping[str, int]]:
+        """The statistics of each lock, by its name."""
+        return {lock["name"]: lock for lock in self.results["locks"]}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a row per operation: its figures."""
+        return [{"operation": name, **flat(figures)} for name, figures in self.results["latency"].items()]
+
+
+@frozen
+class Replay(Framed):
+    """What came of a trace that was held against the model."""
+
+    results: Mapping[str, Any] = field(repr=False)
+    kernel: str
+    allocations: int
+    share: float
+    """Share of the addresses that the model explains."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a row: how many addresses are explained in which way."""
+        return [{name: value for name, value in self.results["replay"].items() if not isinstance(value, list)}]
+
+
+@frozen
+class StudyResult(Framed):
+    """What a study found."""
+
+    results: Mapping[str, Any] = field(repr=False)
+    """The contents of study.json."""
+
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """The paired comparisons with the baseline, where the study asks for them."""
+        return list(self.results["comparisons"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a row per cell: its levels, and each metric with its interval."""
+        return list(self.results["cells"])
+
+
+def load_extension(path: str | Path) -> Extension:
+    """Load one policy, strategy, … more; anew, when its file has changed. Scenarios can name it from then on.
+
+    Raises `BadInput`.
+    """
+    return extensions.load(Path(path), "load_extension")
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    engine: str = "virtual",
+    beside: str | Path = ".",
+) -> Run:
+    """Run `scenario`; files that it names are looked up in the folder `beside`.
+
+    May be called in a trio or asyncio program, which it keeps waiting; `simulate_async` does not. Raises what is
+    wrong with the input as a `VmapsimError`, and an `ExceptionGroup` when an actor fails.
+    """
+    return _apart(partial(_simulate, _seeded(scenario, seed), engine, Path(beside)))
+
+
+async def simulate_async(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    engine: str = "virtual",
+    beside: str | Path = ".",
+) -> Run:
+    """Run `scenario` from a trio program, whose other tasks go on meanwhile; see `simulate`.
+
+    A run cannot be cancelled: its end is waited for.
+    """
+    return await trio.to_thread.run_sync(_simulate, _seeded(scenario, seed), engine, Path(beside))
+
+
+def replay(
+    trace: str | Path, *, kernel: str = "auto", cpus: int | None = None, initial: str | Path | None = None
+) -> Replay:
+    """Hold a recorded trace against the model, see `./dev replay`. Raises `BadInput`."""
+    from protocol.kernel import KERNELS
+    from sim.replay import AUTO
+    from sim.replay import replay as replayed
+    from sim.replay.report import results_of
+    from sim.traces.read import read_trace
+    from sim.vmallocinfo import read_vmallocinfo
+
+    if kernel not in (AUTO, *KERNELS):
+        raise BadInput("kernel", repr(kernel), ", ".join((AUTO, *KERNELS)))
+    records = read_vmallocinfo(Path(initial)) if initial is not None else ()
+    outcome = replayed(read_trace(Path(trace)), kernel, cpus, records)
+    results = results_of(outcome, Path(trace).name)
+    found = results["replay"]
+    return Replay(results, found["kernel"], found["allocations"], found["share"])
+
+
+def study(
+    path: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    jobs: int = 1,
+    out: str | Path | None = None,
+) -> StudyResult:
+    """Run the study at `path`, see `./dev study`; in `jobs` processes, or here where that is 1.
+
+    Its replications are kept in the folder `out`, if one is given, and found there again. Raises `BadInput`.
+    """
+    from sim.results import prepared
+    from sim.study import campaign, store
+    from sim.study.cells import cells_of
+    from sim.study.model import load_study
+    from sim.study.outputs import summary_of, tables_of
+    from sim.study.runners import Here, Pool, Runner
+
+    asked = load_study(Path(path), [], seed, settings or {})
+    cells = cells_of(asked)
+    runner: Runner = Here() if jobs == 1 else Pool(jobs)
+    with TemporaryDirectory() as temporary:
+        folder = Path(out) if out is not None else Path(temporary)
+        with prepared([folder]), store.opened(folder) as replications:
+            found = _apart(partial(campaign.conduct, asked, cells, replications, runner))
+    return StudyResult(summary_of(asked, tables_of(asked, found)))
+
+
+def _simulate(scenario: Scenario, engine: str, beside: Path) -> Run:
+    from sim.results import results_of
+    from sim.simulation import simulate as simulated
+
+    outcome = simulated(scenario, beside, engine=engine)
+    results = results_of(outcome)
+    return Run(scenario, results, results["digest"], results["operations"], outcome.virtual_ns, outcome.ok)
+
+
+def _seeded(scenario: Scenario, seed: int | None) -> Scenario:
+    return scenario if seed is None else scenario.changed({"seed": seed})
+
+
+def _latency(figures: Mapping[str, Any]) -> Latency:
+    names = ("count", "mean_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns")
+    probes = {int(asked): count for asked, count in figures["probes"].items()}
+    return Latency(**{name: figures[name] for name in names}, probes=probes, parts_ns=figures["parts_ns"])
+
+
+def _apart(work: Callable[[], T]) -> T:
+    """Do `work`, in a thread of its own where a loop runs in this one: trio's runs do not nest."""
+    if not _in_a_loop():
+        return work()
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = Thread(target=do)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]
+
+
+def _in_a_loop() -> bool:
+    import asyncio
+
+    if trio.lowlevel.in_trio_run():
+        return True
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

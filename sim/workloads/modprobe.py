@@ -1,0 +1,206 @@
+"""The kernel's own test as it is run: modprobe loads the module, its workers run on whatever CPU is free.
+
+Where `test_vmalloc` has its workers fixed to their CPUs and kworkers beside them, here threads and kworkers share
+the CPUs: loading itself allocates and purges, a drain takes time from the threads of its CPU, and a thread moves
+to a CPU that is idle, where another pool is asked. All that shows in the counts of /proc/lock_stat, and
+results.json has them by load, under `modprobe`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field
+
+from actors.lock import FifoLock
+from actors.vmalloc_client import VmallocClient
+from actors.vmap import Vmap, Window
+from actors.world import Driving
+from protocol.area import PAGE_SIZE
+from sim.chance import stream
+from sim.errors import BadInput
+from sim.scenario.model import ModuleLoad, Scenario, VmallocTest
+from sim.vmalloc_test.cases import Machine
+from sim.vmalloc_test.driver import Worker
+from sim.vmalloc_test.kvfree import KVFREE_BULK_MAX_ENTR, LeftToRcu
+from sim.vmalloc_test.loading import Run, load
+from sim.vmalloc_test.operations import Pause
+from sim.vmalloc_test.percpu import PerCpuMemory
+from sim.vmalloc_test.scheduling import RunQueues, Thread, workers_done
+from sim.workloads import ClientScript, Plan
+from sim.workloads.test_vmalloc import Cpu, operations_of, refuse_blocking
+
+PAUSE_STEP_NS = 1_000_000
+"""How often in a pause somebody looks whether areas that were left to kvfree_rcu() are due."""
+
+
+def modprobe(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shape of every workload)
+    """lib/test_vmalloc.c as modprobe loads and unloads it, several times in one boot: `[workload.modprobe]`."""
+    if scenario.space.page_size != PAGE_SIZE:
+        raise BadInput("space.page_size", str(scenario.space.page_size), f"{PAGE_SIZE}, the page of the test")
+    if not scenario.workload.modprobe.load:
+        raise BadInput("workload.modprobe.load", "none", "at least one [[workload.modprobe.load]]")
+    parameters = [_parameters(scenario, asked) for asked in scenario.workload.modprobe.load]
+    for own in parameters:
+        refuse_blocking(scenario, own)
+    boot = Boot(scenario, parameters)
+    cpus = scenario.machine.cpus
+    return Plan(
+        cpus=list(range(cpus)),
+        preload=[],
+        operations=sum(own.workers * operations_of(own, cpus) * times for own, times in boot.asked()),
+        uses_free_space=True,
+        scripts=boot.scripts,
+        window=Window(),
+        report=lambda: {"modprobe": boot.files},
+    )
+
+
+def _parameters(scenario: Scenario, asked: ModuleLoad) -> VmallocTest:
+    return evolve(
+        scenario.workload.test_vmalloc,
+        nr_threads=asked.nr_threads,
+        run_test_mask=asked.run_test_mask,
+        test_loop_count=asked.test_loop_count,
+        nr_pages=asked.nr_pages,
+    )
+
+
+@define(eq=False)
+class Boot:
+    """A machine between its start and its end: loads one after the other, and what each left in /proc/lock_stat."""
+
+    scenario: Scenario
+    parameters: list[VmallocTest]
+    files: list[dict[str, Any]] = field(factory=list)
+    left_to_rcu: LeftToRcu = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        grace_period_ns = self.scenario.workload.test_vmalloc.grace_period_ns
+        self.left_to_rcu = LeftToRcu(grace_period_ns, KVFREE_BULK_MAX_ENTR)
+
+    def asked(self) -> list[tuple[VmallocTest, int]]:
+        """Give the parameters of each load, and how often."""
+        loads = self.scenario.workload.modprobe.load
+        return [(own, asked.times) for own, asked in zip(self.parameters, loads, strict=True)]
+
+    def scripts(self, world: Driving) -> Mapping[int, ClientScript]:
+        """Make the script of each CPU."""
+        cpus, use = range(self.scenario.machine.cpus), self.scenario.workload
+        queues = RunQueues([deque() for _ in cpus], world.signal, use.modprobe.tick_ns, use.test_vmalloc.slice_ns)
+        queues.alive = 1
+        return {cpu: partial(self._run, queues=queues) for cpu in cpus}
+
+    async def _run(self, client: VmallocClient, *, queues: RunQueues) -> None:
+        """Be a CPU: run what is in its queue until all threads are over."""
+        vmap, cpu = client.vmap, client.port.cpu
+        vmap.workqueue.turn = queues.turn
+        queues.busy = vmap.workqueue.busy
+        if cpu == 0:
+            queues.wake(Thread(self._init(vmap), self.scenario.costs.page_ns))
+        mine = Cpu(
+            client, self.scenario.workload.test_vmalloc, self.scenario.costs, self.left_to_rcu, self._jitter(cpu)
+        )
+        while queues.alive:
+            if queues.queues[cpu]:
+                await _turn(mine, queues)
+            else:
+                await client.wait(queues.more(cpu))
+        await mine.free_the_rest()
+
+    def _init(self, vmap: Vmap) -> Generator[Any, Any, None]:
+        """Yield what the boot's own thread does: one load after the other."""
+        use = self.scenario.workload.modprobe
+        for (own, times), asked in zip(self.asked(), use.load, strict=True):
+            yield from _pauses(use.pause_ns)
+            before = _lock_stat(vmap)
+            for time in range(times):
+                workers = self._workers(own, f"{asked.name}/{time}")
+                yield from load(Run(workers, asked.page_ns), _pauses(use.unload_ns))
+            after = _lock_stat(vmap)
+            self.files.append(
+                {
+                    "name": asked.name,
+                    "pairs": own.workers * own.test_loop_count * times,
+                    "locks": {
+                        kind: {key: count - before.get(kind, {}).get(key, 0) for key, count in counts.items()}
+                        for kind, counts in after.items()
+                    },
+                }
+            )
+
+    def _jitter(self, cpu: int) -> Callable[[int], int]:
+        random = stream(self.scenario.seed, f"modprobe/pages/{cpu}")
+        jitter = self.scenario.workload.modprobe.jitter
+        return lambda ns: int(ns * (1 + jitter * (2 * random.random() - 1)))
+
+    def _workers(self, own: VmallocTest, user: str) -> list[Worker]:
+        cpus, percpu = self.scenario.machine.cpus, PerCpuMemory(self.scenario.machine.cpus)
+        return [
+            Worker(number, own, Machine(cpus, stream(self.scenario.seed, f"modprobe/{user}/{number}"), percpu))
+            for number in range(own.workers)
+        ]
+
+
+async def _turn(cpu: Cpu, queues: RunQueues) -> None:
+    """Run the thread at the head of a CPU's queue until its turn is over, it sleeps, moves, or is over."""
+    port = cpu.client.port
+    mine, number = queues.queues[port.cpu], port.cpu
+    thread = mine[0]
+    began_ns = port.now_ns
+    while True:
+        to = queues.puller(number, port.now_ns)
+        if to is not None:
+            queues.move(number, to)
+            return
+        wait_ns = queues.wait(number, port.now_ns)
+        if wait_ns:
+            await cpu.client.sleep(wait_ns)
+            continue
+        try:
+            operation = thread.steps.send(thread.answer)
+        except StopIteration:
+            mine.popleft()
+            thread.over()
+            queues.end()
+            return
+        if isinstance(operation, Run):
+            mine.popleft()
+            _start(operation, thread, queues)
+            return
+        if cpu.costs.page_ns != thread.page_ns:
+            cpu.costs = evolve(cpu.costs, page_ns=thread.page_ns)
+        thread.answer = await cpu.carry_out(operation)
+        cpu.free_what_is_due()
+        if len(mine) > 1 and queues.ticked(began_ns, port.now_ns):
+            mine.rotate(-1)
+            return
+
+
+def _start(run: Run, parent: Thread, queues: RunQueues) -> None:
+    """Start workers; `parent` goes on when all are over."""
+    parent.answer = None
+    over = workers_done(len(run.workers), lambda: queues.wake(parent))
+    queues.alive += len(run.workers)
+    for worker in run.workers:
+        queues.wake(Thread(worker.steps(), run.page_ns, over=over))
+
+
+def _pauses(ns: int) -> list[Pause]:
+    return [Pause(PAUSE_STEP_NS)] * (ns // PAUSE_STEP_NS)
+
+
+def _lock_stat(vmap: Vmap) -> dict[str, dict[str, int]]:
+    """Add up the locks of each kind, as lockdep's classes do."""
+    kinds: dict[str, list[FifoLock]] = {}
+    for lock in vmap.lock_stat():
+        kinds.setdefault(lock.name.partition("/")[0], []).append(lock)
+    return {
+        kind: {
+            "acquisitions": sum(lock.acquisitions for lock in locks),
+            "contended": sum(lock.contended for lock in locks),
+        }
+        for kind, locks in sorted(kinds.items())
+    }

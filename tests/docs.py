@@ -1,0 +1,62 @@
+"""What a page of the documentation has to run: commands, blocks of Python with their output, and files."""
+
+import re
+from pathlib import Path
+from textwrap import dedent
+
+from attrs import frozen
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("configs/**/*.md")])
+
+_BLOCK = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_TITLE = re.compile(r'title="([^"]+)"')
+
+
+@frozen
+class Block:
+    """A fenced block: its language, the file that it is (or ""), and what is in it."""
+
+    language: str
+    title: str
+    text: str
+
+
+def blocks(document: Path) -> list[Block]:
+    """Give all fenced blocks of a document, in order, without the indentation of lists that they are part of."""
+    found = []
+    for _indent, language, rest, text in _BLOCK.findall(document.read_text(encoding="utf-8")):
+        title = _TITLE.search(rest)
+        found.append(Block(language, title[1] if title else "", dedent(text)))
+    return found
+
+
+def write_files(document: Path, folder: Path) -> None:
+    """Write the blocks that are files, ```toml title="mine.toml", into a folder."""
+    for block in blocks(document):
+        if block.title:
+            path = folder / block.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+
+
+def commands(document: Path) -> list[tuple[str, str]]:
+    """Give the commands of a document's console blocks, with the output that is shown under each."""
+    found = []
+    for block in blocks(document):
+        if block.language == "console":
+            for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                found.append((command, output))
+    return found
+
+
+def snippets(document: Path) -> list[tuple[str, str]]:
+    """Give the blocks of Python that are no files, with the output that is shown in the text block after each."""
+    found = []
+    every = blocks(document)
+    for index, block in enumerate(every):
+        if block.language == "python" and not block.title:
+            following = every[index + 1] if index + 1 < len(every) else block
+            found.append((block.text, following.text if following.language == "text" else ""))
+    return found
