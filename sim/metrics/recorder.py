@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from operator import attrgetter, sub
+from operator import sub
 
 from attrs import astuple
 
@@ -127,23 +127,15 @@ class Recorder:
 
     def _hash(self, names: Sequence[str], numbers: Sequence[Sequence[int]], answers: Sequence[Answer]) -> None:
         """Hash each column on its own: so it does not matter how the log is cut."""
-        ends: Sequence[int]
-        batch_ends: Sequence[int] = ()
-        if set(map(type, answers)) == {VmapArea}:
-            ends = list(map(_va_end, answers))
-        else:
-            ends = [
-                answer.va_end if type(answer) is VmapArea else len(answer) if type(answer) is tuple else 0
-                for answer in answers
-            ]
-            batches = [answer for answer in answers if type(answer) is tuple]
-            batch_ends = [area.va_end for batch in batches for area in batch]
+        ends = [
+            answer.va_end if type(answer) is VmapArea else len(answer) if type(answer) is tuple else 0
+            for answer in answers
+        ]
+        batches = [answer for answer in answers if type(answer) is tuple]
+        batch_ends = [area.va_end for batch in batches for area in batch]
         self._hashes[0].update(("\n".join(names) + "\n").encode())
         for column_hash, column in zip(self._hashes[1:], (*numbers, ends, batch_ends), strict=True):
             column_hash.update(_little_endian(column))
-
-
-_va_end = attrgetter("va_end")
 
 
 def _little_endian(column: Sequence[int]) -> bytes:

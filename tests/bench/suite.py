@@ -120,7 +120,8 @@ def table(one: Bench, runs: Mapping[str, Sequence[Measured]]) -> str:
         rates = [rate(measured) for measured in several]
         ratios = [rate(measured) / rate(other) for measured, other in zip(several, base, strict=True)]
         memory = max(measured["peak_mib"] for measured in several)
-        rows.append(f"| {case} | {spread(rates, ',.0f')} | {spread(ratios, '.2f')} | {memory:,.0f} |")
+        form = ",.0f" if max(rates) > 100 else ",.2f"
+        rows.append(f"| {case} | {spread(rates, form)} | {spread(ratios, '.2f')} | {memory:,.0f} |")
     return "\n".join(rows)
 
 
