@@ -2,5 +2,5 @@
 
 `runs` says which runs there are, `page` makes docs/explanation/published-figures.md of their figures, and `python
 -m sim.published` makes both. The runs' figures are kept in configs/published/results.json, so that the page can be
-held against them without running for an hour, and the shorter ones against new runs.
+held against them without running them all, and the shorter ones against new runs.
 """
