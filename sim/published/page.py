@@ -24,7 +24,7 @@ HEAD = """# Published figures
 
 What others measured on real machines, and what the simulator says of it. Made by `python -m sim.published
 docs/explanation` from the figures in `configs/published/results.json`; with `--run` all runs are carried out first
-(about an hour of CPU time). Each scenario is in `configs/published/` and can be run by itself.
+(ten minutes of CPU time). Each scenario is in `configs/published/` and can be run by itself.
 
 *Fitted* figures are close because constants were chosen so. *Predicted* ones had no part in that: they use the
 constants fitted to (a), the preset of the machine, and nothing else.
