@@ -94,10 +94,12 @@ def hold(name: str, clause: Clause) -> None:
             clause(name)
         return
 
+    scenario = _scenario(name)
+
     def test(work: Work) -> None:
         words = f"for lock {work.lock!r}, {work.visited} visited, {work.moved} moved, {work.holds} holds"
         with judged(words):
-            clause(cost_model(_scenario(name), Path()), work)
+            clause(cost_model(scenario, Path()), work)
 
     search(test, works)
 

@@ -193,7 +193,8 @@ class VmallocTest:
     `kvfree_rcu` holds an area: the median of a recorded test of one thread, in which single ones took 26 ms to 5 s;
     take it for a guess. `cycles_per_us` turns the run's time into the cycles that the summary has. With `scale` s
     the tests hold 1/s of the areas that they hold in the kernel, and with `lazy_scale` s a purge is due at 1/s of
-    the kernel's lazy pages; see also `costs.tree_scale`.
+    the kernel's lazy pages; see also `costs.tree_scale`. With
+    `global_lock` all allocations, their pages included, are made one at a time.
     """
 
     nr_threads: int = field(default=0, validator=_between(0, 65_535))
@@ -209,6 +210,7 @@ class VmallocTest:
     cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))
     scale: int = field(default=1, validator=_between(1, 10**6))
     lazy_scale: int = field(default=1, validator=_between(1, 10**6))
+    global_lock: bool = False
 
     @property
     def workers(self) -> int:

@@ -36,15 +36,14 @@ def under(table: Mapping[str, Any], beside: Path, where: str, read: Callable[[Pa
     costs = table.get("costs", {})
     if not isinstance(costs, Mapping):
         return dict(table)
-    merged: Table = {}
-    preset, file = costs.get("preset", ""), costs.get("file", "")
-    if preset and isinstance(preset, str):
-        if preset not in names():
-            raise BadInput(f"{where}: costs.preset", repr(preset), ", ".join(names()))
-        merged = _merged(merged, _constants(FOLDER / f"{preset}.toml", read))
-    if file and isinstance(file, str):
-        merged = _merged(merged, _constants(beside / file, read))
-    return _merged(merged, table)
+    file = costs.get("file", "")
+    above = _merged(_constants(beside / file, read), table) if file and isinstance(file, str) else dict(table)
+    preset = above.get("costs", {}).get("preset", "")
+    if not (preset and isinstance(preset, str)):
+        return above
+    if preset not in names():
+        raise BadInput(f"{where}: costs.preset", repr(preset), ", ".join(names()))
+    return _merged(_constants(FOLDER / f"{preset}.toml", read), above)
 
 
 def _constants(path: Path, read: Callable[[Path], Table]) -> Table:
@@ -53,9 +52,8 @@ def _constants(path: Path, read: Callable[[Path], Table]) -> Table:
     if unknown:
         raise BadInput(f"{path}: {unknown[0]}", "an unknown key", ", ".join(TABLES))
     constants: Table = {name: table[name] for name in ("machine", "costs") if name in table}
-    for key in ("preset", "file"):
-        if key in constants.get("costs", {}):
-            raise BadInput(f"{path}: costs.{key}", "a costs file of its own", "constants")
+    if constants.get("costs", {}).get("file"):
+        raise BadInput(f"{path}: costs.file", "a costs file of its own", "constants, and perhaps a preset")
     return constants
 
 

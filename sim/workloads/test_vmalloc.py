@@ -19,6 +19,8 @@ from typing import assert_never
 
 from attrs import define, evolve, field
 
+from actors.lock import FifoLock
+from actors.mutex import Mutex
 from actors.vmalloc_client import VmallocClient
 from actors.vmap import MODULES, Window
 from actors.world import Driving, Port, Signal
@@ -69,7 +71,11 @@ def test_vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the
 
     def scripts(world: Driving) -> Mapping[int, ClientScript]:
         barrier = Barrier(len(by_cpu), world.signal())
-        return {cpu: partial(_run, workers=by_cpu[cpu], barrier=barrier, scenario=scenario) for cpu in by_cpu}
+        one_at_a_time = Mutex(world.signal, FifoLock("global_lock")) if parameters.global_lock else None
+        return {
+            cpu: partial(_run, workers=by_cpu[cpu], barrier=barrier, scenario=scenario, one_at_a_time=one_at_a_time)
+            for cpu in by_cpu
+        }
 
     return Plan(
         cpus=sorted(by_cpu),
@@ -106,13 +112,21 @@ class Thread:
     answer: Answer = None
 
 
-async def _run(client: VmallocClient, *, workers: list[Worker], barrier: Barrier, scenario: Scenario) -> None:
+async def _run(
+    client: VmallocClient,
+    *,
+    workers: list[Worker],
+    barrier: Barrier,
+    scenario: Scenario,
+    one_at_a_time: Mutex | None,
+) -> None:
     """Let a CPU's threads take turns until all are over, and free what kvfree_rcu() left."""
     cpu = Cpu(
         client,
         scenario.workload.test_vmalloc,
         scenario.costs,
         LeftToRcu(scenario.workload.test_vmalloc.grace_period_ns, bulk=1),
+        one_at_a_time=one_at_a_time,
     )
     threads = deque(Thread(worker.steps()) for worker in workers)
     await barrier.wait(client)
@@ -133,6 +147,8 @@ class Cpu:
     left_to_rcu: LeftToRcu
     pages_take_ns: Callable[[int], int] = int
     """Gives how long pages take this time, of how long they take on average."""
+    one_at_a_time: Mutex | None = None
+    """Held for each allocation as a whole, where there is one."""
     tables: dict[int, VmapArea] = field(factory=dict)
     """The areas of `pages[]`, by the starts of those whose pages they list."""
 
@@ -172,6 +188,11 @@ class Cpu:
         """Do what a thread asks, on this CPU."""
         client = self.client
         match operation:
+            case Vmalloc() if self.one_at_a_time is not None:
+                await self.one_at_a_time.acquire(client.port)
+                area = await self._vmalloc(operation)
+                self.one_at_a_time.release(client.port)
+                return area
             case Vmalloc():
                 return await self._vmalloc(operation)
             case Vfree(area=area):

@@ -32,7 +32,8 @@ def settings(tmp_path: Path) -> dict[str, tuple[str, ...]]:
     trace = tmp_path / "trace.txt.gz"
     trace.write_bytes(gzip.compress(TRACE.encode()))
     test = ("workload.test_vmalloc.run_test_mask=1", "workload.test_vmalloc.test_loop_count=3")
-    return {"trace": (f"workload.file={trace}",), "test_vmalloc": test}
+    load = ('workload.modprobe.load=[{name="a", run_test_mask=1, test_loop_count=3}]', "space.kernel=6.10")
+    return {"trace": (f"workload.file={trace}",), "test_vmalloc": test, "modprobe": load}
 
 
 @pytest.fixture(autouse=True)

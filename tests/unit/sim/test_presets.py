@@ -37,6 +37,16 @@ def test_a_scenarios_keys_win_over_the_file_and_the_files_over_the_preset(tmp_pa
     assert (scenario.machine.cpus, cores.complex_ns, cores.socket_ns) == (8, 30, 94)
 
 
+def test_a_costs_files_own_preset_is_taken_where_the_scenario_names_none(tmp_path: Path) -> None:
+    """As `calibrate` writes it: the constants and, under them, the machine that they were fitted for."""
+    (tmp_path / "fitted.toml").write_text(
+        '[costs]\npreset = "xeon-6242-2s"\nfile = ""\nlock_ns = 5\n[fit]\nseed = 1\n'
+    )
+    fitted, other = '[costs]\nfile = "fitted.toml"\n', '[costs]\nfile = "fitted.toml"\npreset = "epyc-7r13"\n'
+    assert (load(tmp_path, fitted).machine.cpus, load(tmp_path, fitted).costs.lock_ns) == (64, 5)
+    assert (load(tmp_path, other).machine.cpus, load(tmp_path, other).costs.lock_ns) == (192, 5)
+
+
 def test_a_preset_can_be_set_from_outside(tmp_path: Path) -> None:
     """As any key: and then decides the CPUs, and with them the kernel's nodes."""
     scenario = load(tmp_path, "", "costs.preset=xeon-6242-2s")
@@ -49,13 +59,13 @@ def test_a_preset_can_be_set_from_outside(tmp_path: Path) -> None:
         ('[costs]\npreset = "abacus"', r"costs\.preset: found 'abacus'; allowed: epyc-7r13, "),
         ('[costs]\nfile = "nowhere.toml"', r"nowhere\.toml: found no such file"),
         ('[costs]\nfile = "odd.toml"', r"odd\.toml: space: found an unknown key; allowed: about, machine"),
-        ('[costs]\nfile = "nested.toml"', r"nested\.toml: costs\.preset: found a costs file of its own"),
+        ('[costs]\nfile = "nested.toml"', r"nested\.toml: costs\.file: found a costs file of its own"),
         ('[costs]\nfile = "typo.toml"', r"costs\.lock_nanos: found an unknown key"),
     ],
 )
 def test_what_is_wrong_with_a_costs_file_is_said_in_one_line(tmp_path: Path, text: str, found: str) -> None:
     (tmp_path / "odd.toml").write_text("[space]\nnodes = 3\n")
-    (tmp_path / "nested.toml").write_text('[costs]\npreset = "epyc-7r13"\n')
+    (tmp_path / "nested.toml").write_text('[costs]\nfile = "odd.toml"\n')
     (tmp_path / "typo.toml").write_text("[costs]\nlock_nanos = 3\n")
     with pytest.raises(BadInput, match=found) as caught:
         load(tmp_path, text)

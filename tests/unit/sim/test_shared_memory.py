@@ -41,7 +41,7 @@ MATRIX = [[0, NEAR, FAR, FAR], [NEAR, 0, FAR, FAR], [FAR, FAR, 0, NEAR], [FAR, F
 """Two complexes of two CPUs."""
 
 LOCK_NS, LINES, LEVEL_NS = 7, 2, 3
-COSTS = {"model": "shared-memory", "lock_ns": LOCK_NS, "lock_lines": LINES, "l2_ns": LEVEL_NS}
+COSTS = {"model": "shared-memory", "lock_ns": LOCK_NS, "lock_lines": LINES, "l2_ns": LEVEL_NS, "node_lines": 1}
 AREA = VmapArea(0x10000, 0x12000)
 BUSY = Work("busy/0", 4, 1)
 
@@ -111,13 +111,13 @@ def test_work_without_a_lock_moves_no_lock() -> None:
 
 def test_deep_levels_come_from_the_cache_that_the_tree_fits() -> None:
     """Nodes of 64 bytes: 2 levels (192 bytes) fit L2, a third (448) L3, the rest neither."""
-    costs = Costs(l2_bytes=200, l3_bytes=500, l2_ns=1, l3_ns=10, dram_ns=100)
+    costs = Costs(node_bytes=64, node_lines=1, l2_bytes=200, l3_bytes=500, l2_ns=1, l3_ns=10, dram_ns=100)
     assert path_ns(costs)[:6] == [0, 1, 2, 12, 112, 212]
 
 
 def test_scaled_trees_are_deeper_by_the_logarithm() -> None:
     """With each area for 8, a tree of 2 levels is one of 5; an empty one stays empty."""
-    costs, plain = Costs(l2_ns=1, tree_scale=8), Costs(l2_ns=1)
+    costs, plain = Costs(tree_scale=8), Costs()
     assert path_ns(costs)[2] == path_ns(plain)[5]
     assert path_ns(costs)[0] == 0
 

@@ -204,6 +204,37 @@ def test_pages_take_time() -> None:
     assert slow.virtual_ns - fast.virtual_ns == 20 * 10 * 1_000
 
 
+def test_scaled_tests_hold_fewer_areas(completed: list[Completed]) -> None:
+    """A thousandth of 15,000 areas, the table of their addresses, and two areas a loop."""
+    simulate(scenario(cpus=1, nr_threads=1, run_test_mask=4, scale=1000, test_loop_count=3), HERE)
+
+    assert [row[0] for row in completed].count("alloc") == 15 + 1 + 2 * 3
+
+
+def test_scaled_purges_are_due_earlier() -> None:
+    """On one CPU 8,192 pages may be lazy: 20 frees of two pages need no purge, but with a bound of 8."""
+    plain, scaled = (
+        simulate(scenario(cpus=1, nr_threads=1, run_test_mask=1, lazy_scale=lazy_scale), HERE)
+        for lazy_scale in (1, 1024)
+    )
+
+    assert plain.vmap is not None
+    assert plain.vmap.purges == []
+    assert scaled.vmap is not None
+    assert scaled.vmap.purges
+    assert scaled.ok
+
+
+def test_with_a_global_lock_allocations_are_made_one_at_a_time() -> None:
+    """Three CPUs whose time is all in pages: they take turns with the lock, and nothing else."""
+    together, in_turn = (
+        simulate(scenario(nr_threads=3, run_test_mask=1, page_ns=1_000_000, global_lock=one), HERE).virtual_ns
+        for one in (False, True)
+    )
+
+    assert in_turn == pytest.approx(3 * together, rel=0.05)
+
+
 def test_many_pages_need_a_table_of_their_own(completed: list[Completed]) -> None:
     """513 pointers do not fit a page: two areas a loop, both freed, the larger one first."""
     simulate(scenario(cpus=1, nr_threads=1, run_test_mask=1, nr_pages=513, test_loop_count=2), HERE)
