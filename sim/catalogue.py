@@ -7,6 +7,7 @@ import protocol.policies
 import protocol.strategies
 import sim.checks
 import sim.costs
+import sim.faults
 import sim.topologies
 import sim.workloads
 from protocol import registry
@@ -28,6 +29,7 @@ CATALOGUES: dict[str, Callable[[], Catalogue]] = {
     "costs": lambda: _folder(sim.costs),
     "topologies": lambda: _folder(sim.topologies),
     "presets": presets.summaries,
+    "faults": lambda: _folder(sim.faults),
     "checks": lambda: _folder(sim.checks),
 }
 """What can be listed: for each, names and summaries."""

@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = {
     "costs": "sim.costs",
     "topologies": "sim.topologies",
     "kernels": "protocol.kernels",
+    "faults": "sim.faults",
 }
 """What an extension can be: the folders of ideas, by their names."""
 

@@ -237,7 +237,7 @@ class System:
             self.served[FREE_SPACE] = self.free_space
         if workload.window is not None:
             self.served[LAZY_PAGES] = self.lazy_pages
-        self.faults = FaultPlan(scenario.faults, scenario.seed, [*self.served]) if scenario.faults.any else None
+        self.faults = FaultPlan(scenario, [*self.served]) if scenario.faults.any else None
         self._engine = engine
         self._patience = patience_of(scenario.faults, engine)
 

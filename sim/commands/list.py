@@ -4,7 +4,7 @@ import click
 
 from sim.commands import with_extensions
 
-WHAT = ("kernels", "policies", "strategies", "workloads", "costs", "topologies", "presets", "checks")
+WHAT = ("kernels", "policies", "strategies", "workloads", "costs", "topologies", "presets", "faults", "checks")
 """The catalogues that there are (`sim.catalogue`), without importing them."""
 
 

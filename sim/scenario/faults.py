@@ -3,11 +3,13 @@
 Actors are named by patterns: "node/3", "node/*", "cpu/*", "free", "*".
 """
 
+import importlib
 from fnmatch import fnmatchcase
 
 from attrs import field, frozen
 
-from sim.scenario.values import NS, SHARE, allowed, between
+from protocol import registry
+from sim.scenario.values import NS, SHARE, Allowed, allowed, between
 
 NEVER_NS = 2**62
 """When nothing ends: some 146 years."""
@@ -77,6 +79,22 @@ class Slow:
     until_ns: int = field(default=NEVER_NS, validator=between(0, NEVER_NS))
 
 
+TABLES = ("partitions", "messages", "slow", "crashes")
+"""The kinds of faults that have tables, in the order in which they happen to a message."""
+
+
+def _others() -> list[str]:
+    """List the faults without tables; they know scenarios, and so cannot be imported by what these are made of."""
+    return [name for name in registry.names(importlib.import_module("sim.faults")) if name not in TABLES]
+
+
+def _others_in_words() -> str:
+    return f"names of faults that have no tables: {', '.join(_others()) or 'there are none but extensions'}"
+
+
+_OTHERS = Allowed(lambda names: set(names) <= set(_others()), _others_in_words)
+
+
 @frozen
 class Faults:
     """`[faults]`: what goes wrong, and how patient clients are then.
@@ -84,7 +102,8 @@ class Faults:
     A client asks again when an attempt has had no reply for `timeout_ns` (then twice, four times as long, up to 16
     times), and gives up after `deadline_ns`: the operation has failed. 0 is 5 µs and 10 ms of virtual time, and 1 s
     and 30 s in the live engine and the cluster, where all times here are wall time. With `once = false` requests
-    that arrive twice are served twice, to see what request ids are for.
+    that arrive twice are served twice, to see what request ids are for. `also` names faults without tables:
+    extensions.
     """
 
     timeout_ns: int = field(default=0, validator=between(0, 10**12))
@@ -94,11 +113,14 @@ class Faults:
     crashes: list[Crashes] = field(factory=list)
     partitions: list[Partitions] = field(factory=list)
     slow: list[Slow] = field(factory=list)
+    also: list[str] = field(
+        factory=list, validator=Allowed(lambda names: set(names) <= set(_others()), _others_in_words)
+    )
 
     @property
     def any(self) -> bool:
         """Whether anything can go wrong."""
-        return bool(self.messages or self.crashes or self.partitions or self.slow)
+        return bool(self.messages or self.crashes or self.partitions or self.slow or self.also)
 
 
 def patterns(faults: Faults) -> list[tuple[str, str]]:

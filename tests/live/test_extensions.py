@@ -41,6 +41,50 @@ def lazy(scenario, beside) -> Plan:
 '''
 
 
+JITTER = '''
+from sim.chance import stream
+from sim.faults import Fault
+
+class Late(Fault):
+    def __init__(self, seed):
+        super().__init__()
+        self.random = stream(seed, "jitter").random
+
+    def fates(self, fates, source, target, now_ns):
+        self.counts["jittered"] += 1
+        return [fate + int(100 * self.random()) for fate in fates]
+
+def jitter(scenario, servers):
+    """Make every message a little late."""
+    return Late(scenario.seed)
+'''
+FAR = '''
+from attrs import evolve
+from sim.topologies import Topology
+from sim.topologies.flat import flat
+
+def far(scenario, beside) -> Topology:
+    """Everybody is twice as far."""
+    return evolve(flat(scenario, beside), uniform_ns=2 * scenario.costs.link_ns)
+'''
+FREE_OF_CHARGE = '''
+from attrs import evolve
+from sim.costs.message_passing import message_passing
+
+def free_of_charge(scenario, placement):
+    """Locks cost nothing."""
+    return evolve(message_passing(scenario, placement), lock_ns=0)
+'''
+V9_9 = '''
+from attrs import evolve
+from protocol.kernel import KERNELS
+
+def v9_9():
+    """Give a kernel to come."""
+    return evolve(KERNELS["7.1"], name="9.9", since=(9, 9), policy="forward")
+'''
+
+
 @pytest.fixture
 def outward(tmp_path: Path) -> Path:
     """Write a policy of somebody's."""
@@ -78,6 +122,24 @@ def test_several_extensions_of_several_kinds_take_part(tmp_path: Path, outward: 
     results = run(tmp_path, *words, "--set", "lookup.policy=outward", "--set", "workload.kind=lazy")
     assert "counting" in results["checks"]  # type: ignore[operator]
     assert results["operations"] == 288
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "setting"),
+    [
+        ("jitter", JITTER, 'faults.also=["jitter"]'),
+        ("far", FAR, "machine.topology=far"),
+        ("free_of_charge", FREE_OF_CHARGE, "costs.model=free-of-charge"),
+        ("v9_9", V9_9, "space.kernel=9.9"),
+    ],
+)
+def test_every_kind_can_be_an_extension(name: str, source: str, setting: str, tmp_path: Path) -> None:
+    """It is checked, named in a scenario, and makes a difference to the run."""
+    path = tmp_path / f"{name}.py"
+    path.write_text(source)
+    assert main(["check-extension", str(path)]) == 0
+    without = run(tmp_path)
+    assert run(tmp_path, "--extension", path, "--set", setting)["digest"] != without["digest"]
 
 
 def test_a_run_without_extensions_says_nothing_of_them(tmp_path: Path) -> None:
