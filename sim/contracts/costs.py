@@ -4,9 +4,11 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from protocol import registry
 from protocol.area import VmapArea
 from protocol.messages import Insert, Inserted
 from protocol.work import Work
+from sim import costs
 from sim.contracts import Breach, Clause, judged, search
 from sim.costs import CostModel, cost_model
 from sim.scenario.file import structure
@@ -89,8 +91,9 @@ CLAUSES = (
 
 def hold(name: str, clause: Clause) -> None:
     """Hold the cost model `name` to a clause. Raises `Breach`."""
+    module = registry.offered(costs, name).__module__
     if clause is carries_a_run_and_repeats_with_the_seed:
-        with judged(f"on {CPUS} CPUs and {NODES} nodes", most_steps=50_000_000, only=f"extension.{name}"):
+        with judged(f"on {CPUS} CPUs and {NODES} nodes", most_steps=50_000_000, only=module):
             clause(name)
         return
 
@@ -98,7 +101,7 @@ def hold(name: str, clause: Clause) -> None:
 
     def test(work: Work) -> None:
         words = f"for lock {work.lock!r}, {work.visited} visited, {work.moved} moved, {work.holds} holds"
-        with judged(words):
+        with judged(words, only=module):
             clause(cost_model(scenario, Path()), work)
 
     search(test, works)

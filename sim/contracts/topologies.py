@@ -5,6 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from protocol import registry
+from sim import topologies
 from sim.contracts import Breach, Clause, judged, search
 from sim.scenario.file import structure
 from sim.topologies import Topology, topology
@@ -94,12 +96,13 @@ CLAUSES = (
 
 def hold(name: str, clause: Clause) -> None:
     """Hold the topology `name`, whatever its keys, to a clause. Raises `Breach`."""
+    module = registry.offered(topologies, name).__module__
 
     def test(example: tuple[dict[str, Any], int]) -> None:
         keys, seed = example
         machine = {"cpus": CPUS, "topology": name, **({name: keys} if keys else {})}
         scenario = structure({"seed": seed, "machine": machine}, "the contract of topologies")
-        with judged(f"for {CPUS} CPUs, {keys or 'no keys'}, seed {seed}"):
+        with judged(f"for {CPUS} CPUs, {keys or 'no keys'}, seed {seed}", only=module):
             clause(topology(scenario, Path()), topology(scenario, Path()))
 
     search(test, st.tuples(KEYS.get(name, st.just({})), st.integers(0, 3)), most=30)

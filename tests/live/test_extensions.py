@@ -151,7 +151,7 @@ def test_list_shows_extensions(outward: Path, capsys: pytest.CaptureFixture[str]
     """With the first line of their docstrings."""
     assert main(["list", "policies", "--extension", str(outward)]) == 0
     shown = capsys.readouterr().out
-    assert "outward   Ask the home node, then the one before and the one after it" in shown
+    assert "outward         Ask the home node, then the one before and the one after it" in shown
 
 
 @pytest.mark.parametrize("where", [["--jobs", "2"], ["--scheduler", "local", "--jobs", "1"]], ids=["pool", "dask"])
