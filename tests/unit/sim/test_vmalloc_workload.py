@@ -304,6 +304,6 @@ def test_the_name_is_the_kernels(tmp_path: Path) -> None:
             load_scenarios(path)
     path.write_text("")
     with pytest.raises(
-        BadInput, match=r"workload.kind: found 'test-vmalloc'; allowed: mix, open, trace, vmalloc, test_vmalloc"
+        BadInput, match=r"workload.kind: found 'test-vmalloc'; allowed: migrate, mix, .*open, test_vmalloc, trace, vmalloc"
     ):
         load_scenarios(path, ["workload.kind=test-vmalloc"])
