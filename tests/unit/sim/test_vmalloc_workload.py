@@ -304,6 +304,7 @@ def test_the_name_is_the_kernels(tmp_path: Path) -> None:
             load_scenarios(path)
     path.write_text("")
     with pytest.raises(
-        BadInput, match=r"workload.kind: found 'test-vmalloc'; allowed: migrate, mix, .*open, test_vmalloc, trace, vmalloc"
+        BadInput,
+        match=r"workload.kind: found 'test-vmalloc'; allowed: migrate, mix, .*, test_vmalloc, trace, vmalloc",
     ):
         load_scenarios(path, ["workload.kind=test-vmalloc"])
