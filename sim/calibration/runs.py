@@ -14,6 +14,7 @@ from attrs import define, field
 
 from sim.calibration.model import Figure, Point, Target, Targets
 from sim.errors import BadInput
+from sim.extensions import loaded
 from sim.results import results_of
 from sim.scenario.file import unstructure
 from sim.simulation import simulate
@@ -88,7 +89,7 @@ class Evaluator:
     def _task(self, figure: Figure, point: Point) -> Task:
         scenario = self.targets.scenario(figure, point)
         facts = json.dumps([str(figure.path.parent), unstructure(scenario)], sort_keys=True)
-        return Task(0, 0, scenario, figure.path.parent, hashlib.sha256(facts.encode()).hexdigest())
+        return Task(0, 0, scenario, figure.path.parent, hashlib.sha256(facts.encode()).hexdigest(), loaded())
 
     def _run(self, missing: Mapping[Key, Task]) -> None:
         for task, found in self.runner.results(deque(missing.values()), measure):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, bar, default_out, printable
+from sim.commands import CHECK_FAILED, Session, bar, default_out, printable, with_extensions
 
 if TYPE_CHECKING:
     from sim.calibration.solution import Progress
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes [default: all cores].")
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the file say it all.")
+@with_extensions
 @click.pass_obj
 def command(
     session: Session, targets: Path, seed: int | None, out: Path | None, jobs: int | None, quiet: bool
