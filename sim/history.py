@@ -340,6 +340,11 @@ class History:
 
 
 def _certainly_before(window: Window, begin_ns: int, cpu: int) -> bool:
+    """Tell whether what happened within `window` was over when an operation of `cpu` began.
+
+    Of two operations of a CPU that take no time, in the same nanosecond, nobody can tell; there are such only
+    where nothing costs anything.
+    """
     if window[1] == begin_ns:
         return window[2] == cpu and window[0] < begin_ns
     return window[1] < begin_ns
