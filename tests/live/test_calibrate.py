@@ -74,7 +74,11 @@ def test_who_is_ended_leaves_no_half_file(tmp_path: Path, how: signal.Signals) -
     out = tmp_path / "out"
     out.mkdir()
     (out / "costs.toml").write_text("as it was")
-    command = [sys.executable, "-m", "sim", "calibrate", str(path), "--jobs", "1", "--out", str(out / "costs.toml")]
+    # A suite that runs in the background may have been given SIGINT as a signal to ignore: here it is none.
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"import signal, sys; {heard}; from sim.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["calibrate", str(path), "--jobs", "1", "--out", str(out / "costs.toml")]
+    command = [sys.executable, "-c", program, *words]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True) as process:
         _wait_for_a_child(process.pid)
         process.send_signal(how)
