@@ -136,10 +136,17 @@ class Router:
         if type(reply) is NotFound:
             return None
         area = _area_in(reply)
-        home = self.layout.addr_to_node_id(area.va_start)
-        if ask is FindUnlink and home in forwarding:
-            yield from self._forget(port, area, [home])
+        if ask is FindUnlink:
+            yield from self._forget_forward(port, area, forwarding)
         return area
+
+    def _forget_forward(
+        self, port: Port, area: VmapArea, forwarding: Sequence[int]
+    ) -> Generator[Command, Any, None]:
+        """Have the home of an area that was taken out elsewhere forget it, if it is among those that forwarded."""
+        home = self.layout.addr_to_node_id(area.va_start)
+        if home in forwarding:
+            yield from self._forget(port, area, [home])
 
     def _forget(self, port: Port, area: VmapArea, node_ids: Sequence[int]) -> Generator[Command, Any, None]:
         """Have nodes forget an area that is out of its tree."""
@@ -165,13 +172,24 @@ class Router:
     def _ask_all(
         self, port: Port, nodes: Sequence[Place], addr: int, ask: Callable[[int, int], Find | FindUnlink]
     ) -> Generator[Command, Any, VmapArea | None]:
+        """Ask several nodes at once; one may have what another says has moved."""
         port.probes += len(nodes) - 1
         replies = yield [(address, ask(node_id, addr)) for address, node_id in nodes]
-        for (_address, node_id), reply in zip(nodes, replies, strict=True):
-            if type(reply) is not NotFound:
-                area = yield from self._follow(port, node_id, reply, addr, ask)
-                if area is not None:
-                    return area
+        moved = [
+            (node_id, reply)
+            for (_address, node_id), reply in zip(nodes, replies, strict=True)
+            if type(reply) is Moved
+        ]
+        for reply in replies:
+            if type(reply) is not NotFound and type(reply) is not Moved:
+                area = _area_in(reply)
+                if ask is FindUnlink and moved:
+                    yield from self._forget_forward(port, area, [node_id for node_id, _reply in moved])
+                return area
+        for node_id, reply in moved:
+            followed = yield from self._follow(port, node_id, reply, addr, ask)
+            if followed is not None:
+                return followed
         return None
 
     def _rounds_from(self, home: int) -> tuple[Round, ...]:
