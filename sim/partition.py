@@ -22,7 +22,7 @@ import protocol.policies
 from protocol import policies, registry
 from protocol.area import PAGE_SIZE, VmapArea, ZoneLayout
 from protocol.kernel import KERNELS, NR_VMAP_NODES_MAX, nr_vmap_nodes
-from protocol.policies import Policy
+from protocol.policies import Policy, told_by
 from sim.errors import BadInput
 from sim.traces.errors import shortened
 from sim.vmallocinfo import UnpurgedLine, VmallocInfoLine, write_vmallocinfo
@@ -171,29 +171,32 @@ def nodes_shown_by(records: Sequence[VmallocInfoLine]) -> int:
 
 
 def asked_by(name: str, policy: Policy, vmlist: Sequence[VmapArea], layout: ZoneLayout) -> Asked:
-    """Count the nodes that lookups ask by `policy`, over all pages of `vmlist`.
+    """Count the nodes that lookups ask by `policy`, over all pages of `vmlist`; nodes know what they are told of.
 
     Takes time for min(zones, nodes) of each area, not for its pages.
     """
 
     @cache
-    def asks(home: int, owner: int) -> tuple[int, bool]:
+    def asks(home: int, knowing: tuple[int, ...]) -> tuple[int, bool]:
         asked = 0
         for nodes in policy(home, layout.nr_nodes):
             asked += len(nodes)
-            if owner in nodes:
+            if any(node_id in knowing for node_id in nodes):
                 return asked, True
         return asked, False
+
+    told = told_by(policy)
 
     pages_by_asked: Counter[int] = Counter()
     home_node = missed = at_starts = 0
     means = []
     for area in vmlist:
         owner = layout.addr_to_node_id(area.va_start)
-        at_starts += asks(owner, owner)[0]
+        knowing = (owner, *(told(area, layout) if told is not None else ()))
+        at_starts += asks(owner, knowing)[0]
         asked_inside = 0
         for home, pages in pages_by_node(area, layout).items():
-            asked, there = asks(home, owner)
+            asked, there = asks(home, knowing)
             pages_by_asked[asked] += pages
             asked_inside += asked * pages
             missed += 0 if there else pages

@@ -83,9 +83,9 @@ leaves a test before its pools have come into step with it; that was not tested.
 **How blind the prediction is.** The constants of (a) come from the fit to (a). These were set with this figure in
 sight, each for a reason of its own and none by a fit: `node_lines` 1.5 (it was 0) and `node_bytes` 72 (it was 64: a
 struct vmap_area is 72 bytes), `dram_ns` 94 (it was 66: memory is behind the I/O die, as another complex is; an
-argument and no measurement), the guess of `page_ns` 300 (it was 350), and by how much less is lazily freed at a scale.
-At a scale of 4096 the time before the series was 314 s with none of them, 440 s with the two of nodes, 521 s with
-`dram_ns` too. In the same way the bytes of a neighbourhood were chosen for (a), of three tried.
+argument and no measurement), the guess of `page_ns` 300 (it was 350), and by how much less is lazily freed at a
+scale. At a scale of 4096 the time before the series was 314 s with none of them, 440 s with the two of nodes, 521 s
+with `dram_ns` too. In the same way the bytes of a neighbourhood were chosen for (a), of three tried.
 
 With other guesses of what a page takes, at a scale of 16384: {pages}.
 

@@ -123,7 +123,7 @@ def test_a_failed_check_is_exit_code_1(scenario: Path, tmp_path: Path) -> None:
         (["--set", "space.nodes=0"], ["space.nodes", "0", "1 to 1024"]),
         (["--set", "space.zone_pages=0"], ["space.zone_pages", "0", "1 to"]),
         (["--set", "workload.mix.find=0.9"], ["find + insert + unlink + insert_batch", "1.2", "sum to 1"]),
-        (["--set", "costs.model=shared-memory"], ["costs.model", "shared-memory", "message-passing"]),
+        (["--set", "costs.model=abacus"], ["costs.model", "abacus", "message-passing"]),
         (["--set", "lookup.policy=sideways"], ["lookup.policy", "sideways", "backward"]),
         (["--set", "workload.pages=[9, 2]"], ["workload.pages", "[9, 2]", "fewest"]),
         (["--set", "workload.kind=trace"], ["workload.file", "nothing"]),

@@ -12,7 +12,7 @@ from actors.errors import ActorFailed, ActorGone
 from actors.live import INBOX, LiveWorld
 from actors.system import Driver, run_system
 from actors.world import Port
-from protocol import registry
+from protocol import registry, strategies
 from protocol.area import VmapArea
 from protocol.messages import NotFound, Reply, Request
 from protocol.work import Work
@@ -51,16 +51,20 @@ def counts(outcome: Outcome) -> dict[str, dict[int, int]]:
 @pytest.mark.parametrize("strategy", registry.names(protocol.strategies))
 @pytest.mark.parametrize("policy", ["backward", "forward", "scatter"])
 def test_both_worlds_leave_the_same_areas(policy: str, strategy: str, tmp_path: Path) -> None:
-    """CPUs own their areas, so neither clock nor scheduler decides what is left and who was asked for it."""
+    """CPUs own their areas, so neither clock nor scheduler decides what is left and who was asked for it.
+
+    But for a strategy that adapts: in how many sessions it inserts them depends on what those before met.
+    """
     scenario = evolve(MIX, lookup=Lookup(policy=policy), batch=evolve(MIX.batch, strategy=strategy))
     virtual = simulate(scenario, tmp_path)
     live = simulate(scenario, tmp_path, engine="live")
     assert (virtual.verdicts, virtual.ok, live.ok) == (live.verdicts, True, True)
     assert areas(live) == areas(virtual)
-    assert live.nodes == virtual.nodes
-    assert live.batches == virtual.batches
     assert live.recorder.operations == virtual.recorder.operations == 600
-    assert counts(live) == counts(virtual)
+    if strategies.adaptation(strategies.load(strategy)) is None:
+        assert live.nodes == virtual.nodes
+        assert live.batches == virtual.batches
+        assert counts(live) == counts(virtual)
 
 
 def test_live_times_are_the_wall_clocks(tmp_path: Path) -> None:

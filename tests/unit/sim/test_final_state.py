@@ -13,9 +13,10 @@ from sim.vmallocinfo import UnpurgedLine, VmallocInfoLine, VmMapRamLine, VmStruc
 HERE = Path(__file__).parent
 
 
-def outcome_of(kind: str, preload_areas: int = 40, **space: object) -> Outcome:
+def outcome_of(kind: str, preload_areas: int = 40, seed: int = 1, **space: object) -> Outcome:
     """Run a small workload; `space` holds further keys of [space]."""
     table = {
+        "seed": seed,
         "space": space,
         "machine": {"cpus": 4},
         "workload": {"kind": kind, "operations": 1200, "preload_areas": preload_areas},
@@ -67,7 +68,7 @@ def test_lines_say_what_areas_are_used_for(tmp_path: Path) -> None:
 
 def test_vpages_by_the_page_size_of_the_run(tmp_path: Path) -> None:
     """The array of an area's pages is vmalloc'ed itself when it is longer than a page, of whatever size."""
-    outcome = outcome_of("vmalloc", preload_areas=800, page_size=16384)
+    outcome = outcome_of("vmalloc", preload_areas=800, seed=4, page_size=16384)
     records = read(vmallocinfo_of(outcome), tmp_path)
     mapped = [record for record in records if isinstance(record, VmStructLine)]
 

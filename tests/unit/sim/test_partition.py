@@ -143,6 +143,7 @@ def test_what_lookups_ask_on_a_real_machine() -> None:
         "forward": (4, 4),
         "home": (1, 1),
         "scatter": (4, 4),
+        "span-directory": (1, 1),
     }
     assert asked["backward"].mean == pytest.approx(2.4849, abs=1e-4)
     assert asked["backward"].per_area < asked["forward"].per_area < 1.3
@@ -152,8 +153,9 @@ def test_what_lookups_ask_on_a_real_machine() -> None:
         "forward": 1.0,
         "home": 1.0,
         "scatter": 4.0,
+        "span-directory": 1.0,
     }
-    assert [asked[name].missed for name in ("backward", "forward", "scatter")] == [0, 0, 0]
+    assert [asked[name].missed for name in ("backward", "forward", "scatter", "span-directory")] == [0, 0, 0, 0]
     assert asked["home"].missed == pytest.approx(1 - asked["home"].home_node)
 
 
