@@ -4,6 +4,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from attrs import define
+
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
@@ -22,11 +24,29 @@ def rare_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def collect_leftovers() -> None:
-    """Free what runs that are over have left.
+MANY = 100_000
+"""Operations whose runs leave some 20 MB behind."""
+
+
+@define
+class Leftovers:
+    """What runs that are over have left in this process, in operations.
 
     A run's actors, worlds and trio's tasks refer to each other, so that only the collector frees them; left to
-    itself it would not, for thousands of runs: it looks at what is old when much has been added to it. Takes some
-    tens of milliseconds.
+    itself it would not, for thousands of runs: it looks at what is old when much has been added to it.
     """
-    gc.collect()
+
+    operations: int = 0
+
+    def add(self, operations: int) -> None:
+        """Note that a run of so many operations is over; free what is left when there is much of it.
+
+        Takes some tens of milliseconds then, or more in a process that holds much else.
+        """
+        self.operations += operations
+        if self.operations >= MANY:
+            self.operations = 0
+            gc.collect()
+
+
+LEFTOVERS = Leftovers()

@@ -188,7 +188,7 @@ def _timeline(most: int | None, window: str | None) -> "Callable[[], Timeline]":
 
 def _run_all(file: "ScenarioFile", session: Session, order: Order, *, quiet: bool) -> int:
     """Run a scenario or its variants, write their results, and show them."""
-    from sim.garbage import collect_leftovers
+    from sim.garbage import LEFTOVERS
     from sim.results import prepared, to_json, write_files
 
     named = [(variant.name, variant.scenario) for variant in file.variants] or [("", file.base)]
@@ -200,7 +200,7 @@ def _run_all(file: "ScenarioFile", session: Session, order: Order, *, quiet: boo
         for (name, scenario), folder in zip(named, folders, strict=True):
             with progress(name or file.path.stem, quiet) as told:
                 runs[name] = _run_one(name, scenario, file.path.parent, folder, order, told)
-            collect_leftovers()
+            LEFTOVERS.add(runs[name].results["operations"])
             session.finished.append(name or file.path.stem)
         from sim.report.run import Made, run_report  # what shows results is not needed to start
         from sim.summary import show_run, show_variants

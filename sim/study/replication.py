@@ -6,7 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from sim.extensions import Extension, install
-from sim.garbage import collect_leftovers
+from sim.garbage import LEFTOVERS
 from sim.report.portrait import LOAD_POINTS, portrait_of
 from sim.results import results_of
 from sim.scenario.model import Scenario
@@ -48,7 +48,7 @@ def replicate(task: Task) -> Record | Failure:
     except Exception as error:
         return Failure(one_line(error))
     finally:
-        collect_leftovers()
+        LEFTOVERS.add(task.scenario.workload.operations)
 
 
 def record_of(outcome: Outcome, *, first: bool) -> dict[str, Any]:
