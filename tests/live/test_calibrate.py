@@ -92,8 +92,14 @@ def test_who_is_ended_leaves_no_half_file(tmp_path: Path, how: signal.Signals) -
 
 
 def _wait_for_a_child(pid: int) -> None:
-    """Wait until the program has a process that runs scenarios."""
+    """Wait until a process of the program's has been at work for a while: it runs scenarios."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
-    while len(children.read_text().split()) < 1:
+    while not any(_ticks(child) >= 20 for child in children.read_text().split()):
         assert not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), "it ended before it began"
         time.sleep(0.01)
+
+
+def _ticks(pid: str) -> int:
+    """Give the CPU time of a process, in hundredths of a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
