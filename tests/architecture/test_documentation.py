@@ -31,7 +31,14 @@ def test_links_lead_to_files(document: Path) -> None:
 
 
 COMMANDS = [(document, *command) for document in DOCUMENTS for command in commands(document)]
-SHOWING = [pytest.param(*command, id=command[1][:60]) for command in COMMANDS if command[2].strip()]
+LONG = ("configs/studies/span-directory.toml", "configs/studies/adaptive.toml")
+"""What takes a dozen seconds: studies of many cells."""
+
+SHOWING = [
+    pytest.param(*command, id=command[1][:60], marks=[pytest.mark.slow] if command[1].endswith(LONG) else [])
+    for command in COMMANDS
+    if command[2].strip()
+]
 SILENT = [pytest.param(*command[:2], id=command[1][:60]) for command in COMMANDS if not command[2].strip()]
 SPEAKING = [document for document in DOCUMENTS if snippets(document)]
 

@@ -4,16 +4,22 @@ import pytest
 
 from tests.bench import peer_model, peers, simpy_peer
 from tests.bench.__main__ import BEGIN, END, written
-from tests.bench.suite import NAMES, ROOT, Options, bench, run_here, section
+from tests.bench.suite import NAMES, ROOT, Measured, Options, bench, run_here, section
+
+
+@pytest.fixture(scope="module")
+def ours() -> Measured:
+    """The peer model here."""
+    return peers.run_ours(Options())
 
 
 @pytest.mark.parametrize(("peer", "apart"), [("flat_peer", 0.08), ("simpy_peer", 0.02)])
-def test_the_peers_agree_in_mean_and_99th_percentile(peer: str, apart: float) -> None:
+def test_the_peers_agree_in_mean_and_99th_percentile(peer: str, apart: float, ours: Measured) -> None:
     """A model in code of its own and ours: within 1 % in the mean for each operation, and as close in p99.
 
     Ties fall otherwise in the flat loop, and a step of its latencies is up to 48 ns.
     """
-    ours, theirs = peers.run_ours(Options()), peers.run_peer(peer, Options())
+    theirs = peers.run_peer(peer, Options())
     for name, figures in theirs["latency"].items():
         own = ours["latency"][name]
         assert abs(own["mean_ns"] / figures["mean_ns"] - 1) < 0.01, name
@@ -26,7 +32,9 @@ def test_the_peer_model_depends_on_its_seed_only() -> None:
     assert first == again != other
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "study" else []) for name in NAMES]
+)
 def test_each_benchmark_has_a_row_per_case(name: str) -> None:
     """A hundredth of the work, in this process: a table with a rate above 0 for each case that is not skipped."""
     options = Options(scale=0.01)
