@@ -8,7 +8,9 @@ there as often as it was inserted, less as often as it was removed, so
 - "found A" is false if, of A, the insertions that can have happened by the end of the lookup are no more than the
   removals that certainly happened before its beginning;
 - "nothing there" is false if, of an area around the address, the insertions that certainly happened before the
-  beginning are more than the removals that can have happened by the end.
+  beginning are more than the removals that can have happened by the end;
+- whenever nothing happens to an area, it is there once or not at all: no insertion found it there, no removal
+  took out what was not.
 
 *Certainly before* means: over before it, or on the same CPU before it at the same nanosecond. No clock but the
 clients' is needed, so the same judge serves virtual time, threads and machines. Operations are fed in the order in
@@ -119,6 +121,12 @@ class Life:
             self.removed = self.removed[1:]
             self.there -= 1
 
+    def rests_after(self, end_ns: int) -> bool:
+        """Tell whether nothing happened to the area just after `end_ns`, up to which all has been settled."""
+        return all(window[0] > end_ns for window in self.inserted) and all(
+            window[0] > end_ns for window in self.removed
+        )
+
 
 class History:
     """Feeds on completed operations; holds what is there, what happened lately, and the exceptions."""
@@ -166,7 +174,7 @@ class History:
                     start, end = answer.va_start, answer.va_end
                     life = lives.get((start, end))
                     # The common case: the area has long been there, and nobody has removed it lately.
-                    if life is None or not life.there or life.removed or not start <= addr < end:
+                    if life is None or life.there < 1 or life.removed or not start <= addr < end:
                         self._judge_hit(operation)
                 else:
                     self._judge_miss(operation)
@@ -223,7 +231,7 @@ class History:
             self._judge_miss(operation)
             return
         life = self._life_of(answer)
-        if not life.there or life.removed or not answer.va_start <= addr < answer.va_end:
+        if life.there < 1 or life.removed or not answer.va_start <= addr < answer.va_end:
             self._judge_hit(operation)
         window = (begin_ns, end_ns, cpu)
         life.removed += (window,)
@@ -294,8 +302,8 @@ class History:
         while unsettled and unsettled[0][0][1] < horizon_ns:
             window, life = unsettled.popleft()
             life.settle(window)
-            if not (life.inserted or life.removed):
-                self._close(life)
+            if life.rests_after(window[1]):
+                self._balance(life)
 
     def _judge_at_last(self, operation: Completed) -> None:
         area = operation[8]
@@ -315,8 +323,8 @@ class History:
         window = (operation[2], operation[3], operation[1])
         life.removed = tuple(other for other in life.removed if other != window)
 
-    def _close(self, life: Life) -> None:
-        """Note that nothing about an area is open any more."""
+    def _balance(self, life: Life) -> None:
+        """Judge how often an area was there at an instant at which nothing happened to it."""
         if life.maybe_inserted or life.maybe_removed:
             return  # how often it was there is anybody's guess; what is left of it is judged by where it is
         if life.there not in (0, 1):
@@ -324,7 +332,8 @@ class History:
             self._except(f"{life.area} was {often}")
             life.there = max(0, min(1, life.there))
         key = (life.area.va_start, life.area.va_end)
-        if not life.there and self._lives.get(key) is life:
+        over = not (life.there or life.inserted or life.removed)
+        if over and self._lives.get(key) is life:
             del self._lives[key]
             if self._surroundings is not None:
                 self._surroundings.remove(life.area)

@@ -39,8 +39,7 @@ class SlowHistory:
                 else:
                     wrong_removals += 1
         for area in {inserted for inserted, _ in self.insertions}:
-            balance = [one for one, _ in self.insertions].count(area) - [one[8] for one in removals].count(area)
-            wrong_removals += balance not in (0, 1)
+            wrong_removals += self._out_of_balance(area, removals)
         wrong = 0
         for operation in self.operations:
             if operation[8] is None and operation[0] != "reserve":
@@ -55,6 +54,19 @@ class SlowHistory:
         came = [one for inserted, one in self.insertions if inserted == area and one[2] <= lookup[3]]
         gone = [one for one in removals if one[8] == area and before(one, lookup)]
         return lookup[7] in area and len(came) > len(gone)
+
+    def _out_of_balance(self, area: VmapArea, removals: list[Completed]) -> int:
+        """Count the ends of windows after which nothing happened to the area, and it was not there 0 or 1 times."""
+        changes = [(one[2], one[3], 1) for inserted, one in self.insertions if inserted == area]
+        changes += [(one[2], one[3], -1) for one in removals if one[8] == area]
+        wrong = excess = 0
+        for rest_ns in sorted({end_ns for _, end_ns, _ in changes}):
+            if any(begin_ns <= rest_ns < end_ns for begin_ns, end_ns, _ in changes):
+                continue
+            balance = sum(change for _, end_ns, change in changes if end_ns <= rest_ns) - excess
+            wrong += balance not in (0, 1)
+            excess += balance - max(0, min(1, balance))
+        return wrong
 
     def _must_be_false(self, lookup: Completed, removals: list[Completed]) -> bool:
         for area in {inserted for inserted, _ in self.insertions if lookup[7] in inserted}:

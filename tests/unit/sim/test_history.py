@@ -409,6 +409,29 @@ def test_a_removal_must_contain_the_address_asked_for() -> None:
     )
 
 
+def test_an_area_that_is_there_cannot_be_inserted() -> None:
+    """Twice inserted and once taken out leaves one, yet between the insertions and the removal there were two."""
+    twice = did("insert", ME, 10, 20, A), did("insert", OTHER, 30, 40, A)
+    assert judged(*twice, did("unlink", ME, 50, 60, A)) == "[0x1000, 0x4000) was inserted where it was"
+
+
+def test_what_is_not_there_when_nothing_happens_is_not_there_at_all() -> None:
+    """Taken out twice and inserted once more, an area is there less than once: no find can see it."""
+    history = History([ME, OTHER])
+    history.preload([A])
+    history.extend([did("unlink", ME, 5, 9, A), did("unlink", OTHER, 5, 9, A), did("find_miss", ME, 10, 11, None)])
+    history.extend([did("find_miss", OTHER, 10, 12, None), did("find", ME, 20, 30, A)])
+    history.finish()
+    assert history.exceptions == 2
+
+
+def test_operations_that_take_no_time_are_in_any_order() -> None:
+    """In one nanosecond nobody can tell which of two came first, and nothing rests between them."""
+    came_and_went = did("insert", ME, 5, 5, A), did("unlink", ME, 5, 5, A)
+    assert judged(*came_and_went, did("find_miss", OTHER, 6, 7, None)) is None
+    assert judged(*reversed(came_and_went), did("find_miss", OTHER, 6, 7, None)) is None
+
+
 def test_a_cpu_sees_what_it_inserted_in_the_same_nanosecond() -> None:
     """The same CPU's find begins when its insertion ends, and after it; another CPU's may have been earlier."""
     insertion = did("insert", ME, 10, 20, A)
@@ -429,10 +452,7 @@ SLOTS = [
 
 @define
 class Draft:
-    """An operation as drawn: after `gap_ns` it takes `length_ns` and does `what` to a slot or two.
-
-    It takes some time: of several that take none, of one CPU in one nanosecond, the order is not told.
-    """
+    """An operation as drawn: after `gap_ns` it takes `length_ns` and does `what` to a slot or two."""
 
     gap_ns: int
     length_ns: int
@@ -449,7 +469,7 @@ class Draft:
 drafts = st.builds(
     Draft,
     gap_ns=st.integers(0, 6),
-    length_ns=st.integers(1, 12),
+    length_ns=st.integers(0, 12),
     what=st.sampled_from(["insert", "insert_batch", "find", "find", "miss", "miss", "unlink", "free", "none"]),
     slot=st.integers(0, len(SLOTS) - 1),
     page=st.integers(0, 3),
