@@ -228,6 +228,15 @@ class Forget:
     va_start: int
 
 
+@define
+class ListMoved:
+    """List at most `limit` areas whose home is node `node_id`, start at or above `start`, and live elsewhere."""
+
+    node_id: int
+    start: int
+    limit: int
+
+
 # -- requests to the free space -------------------------------------------------------------------
 
 
@@ -358,6 +367,14 @@ class Areas:
 
 
 @define
+class MovedAreas:
+    """Starts of areas in address order, each with the node where it lives; `more` as in `Areas`."""
+
+    moved: tuple[tuple[int, int], ...]
+    more: bool
+
+
+@define
 class NodeStatistics:
     """Counters of a node: areas and bytes in its tree, requests served since its start."""
 
@@ -454,6 +471,7 @@ BusyRequest: TypeAlias = (
     | Adopt
     | Migrate
     | Forget
+    | ListMoved
 )
 FreedRequest: TypeAlias = (
     PoolTake
@@ -477,6 +495,7 @@ Reply: TypeAlias = (
     | Unlinked
     | Moved
     | Areas
+    | MovedAreas
     | NodeStatistics
     | Allocated
     | Released

@@ -19,6 +19,7 @@ from protocol.errors import AreaOverlap, BadRange, VmapsimError
 from protocol.freed import FreedAreas, Served, listing
 from protocol.kernel import KERNELS, Kernel
 from protocol.messages import (
+    LIST_MOST,
     Adopt,
     CollectReclaimed,
     CountPools,
@@ -37,9 +38,11 @@ from protocol.messages import (
     LazyInsert,
     ListAreas,
     ListLazy,
+    ListMoved,
     ListPools,
     Migrate,
     Moved,
+    MovedAreas,
     NodeRequest,
     NodeStatistics,
     NotFound,
@@ -124,7 +127,7 @@ class NodeMachine:
     def moved(self, node_id: int) -> dict[int, int]:
         """Give the nodes that areas of a node have moved to, by start address, without counting as a request."""
         beside = self._nodes[node_id].beside
-        return {} if beside is None else beside.moved
+        return {} if beside is None else dict(beside.moved_from(0))
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Insert areas that are there before the first request (kernel: `vmalloc_init` importing `vmlist`).
@@ -181,6 +184,8 @@ class NodeMachine:
                     return self._migrate(self._nodes[request.node_id], request)
                 case Forget():
                     return self._forget(self._nodes[request.node_id], request.va_start)
+                case ListMoved():
+                    return self._list_moved(self._nodes[request.node_id], request)
                 case GetStatistics():
                     self._nodes[request.node_id].requests += 1
                     return self.statistics(request.node_id), self._works[0]
@@ -262,6 +267,15 @@ class NodeMachine:
         node.requests += 1
         area = None if node.beside is None else node.beside.forget(va_start)
         return (NOT_FOUND if area is None else Unlinked(area)), self._works[node.tree.depth]
+
+    def _list_moved(self, node: _Node, request: ListMoved) -> Served:
+        node.requests += 1
+        if node.beside is None:
+            return MovedAreas((), more=False), self._works[0]
+        most = min(request.limit, LIST_MOST)
+        found = tuple(islice(node.beside.moved_from(request.start), most + 1))
+        reply = MovedAreas(found[:most], more=len(found) > most)
+        return reply, self._work(node.beside.depth, max(1, len(reply.moved)))
 
     def _unlink(self, node: _Node, va_start: int) -> Served:
         node.requests += 1

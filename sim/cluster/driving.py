@@ -231,7 +231,7 @@ class _Run:
         return await self._statistics(desk)
 
     async def _collect(self, desk: Desk, before: Sequence[NodeStatistics]) -> None:
-        """List what the nodes hold, and count the requests of the run."""
+        """List what the nodes hold and what they forward, and count the requests of the run."""
         after = await self._statistics(desk)
         self.nodes = [
             NodeStatistics(now.node_id, now.areas, now.bytes_busy, max(0, now.requests - then.requests - 1))
@@ -244,7 +244,8 @@ class _Run:
             if self._uses_vmalloc:
                 lazy = await desk.list_areas(address, partial(ListLazy, node_id))
                 pooled = await desk.list_areas(address, partial(ListPools, node_id))
-            nodes.append(NodeAreas(node_id, busy, lazy, pooled))
+            moved = await desk.list_moved(address, node_id, LISTED)
+            nodes.append(NodeAreas(node_id, busy, lazy, pooled, moved=moved))
         if self._system.workload.uses_free_space:
             free = await desk.list_areas(FREE_SPACE, lambda start: ListFree(start, LISTED))
         self.remains = Remains(nodes, free, await self._lazy_pages(desk) if self._uses_vmalloc else 0)
