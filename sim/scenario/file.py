@@ -24,7 +24,7 @@ from sim.errors import BadInput
 from sim.scenario import presets
 from sim.scenario.faults import fits, patterns
 from sim.scenario.model import KernelChoices, Scenario
-from sim.scenario.settings import Table, leaves, put, read_settings, shown
+from sim.scenario.settings import Table, put_all, read_settings, settings_of, shown, tables_of
 from sim.scenario.values import Impossible
 
 T = TypeVar("T")
@@ -62,8 +62,7 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
     changes = read_settings(settings)
     if seed is not None:
         changes["seed"] = seed
-    for key, value in changes.items():
-        put(table, key, value, f"--set {key}")
+    put_all(table, changes, "--set ")
     file = ScenarioFile(
         path,
         structure(table, str(path), changes.keys(), path.parent),
@@ -110,9 +109,8 @@ def structure_as(kind: type[T], table: Mapping[str, Any], where: str, set_keys: 
 def choose_kernel(kernel: str, page_size: int, choices: Sequence[str]) -> Scenario:
     """Make a scenario of a kernel, choices such as "pools=false" and a page size. Raises `BadInput`."""
     table: Table = {}
-    settings = [f"kernel.{choice}" for choice in choices]
-    for key, value in {**read_settings(settings), "space.page_size": page_size, "space.kernel": kernel}.items():
-        put(table, key, value, f"--choose {key}")
+    settings = read_settings([f"kernel.{choice}" for choice in choices])
+    put_all(table, {**settings, "space.page_size": page_size, "space.kernel": kernel}, "--choose ")
     return structure(table, "--kernel, --page-size, --choose")
 
 
@@ -153,13 +151,8 @@ def read_toml(path: Path) -> Table:
 
 def _variants(table: Table, variant_tables: object, path: Path, set_keys: Set[str]) -> Iterator[NamedScenario]:
     where = str(path)
-    if not isinstance(variant_tables, list):
-        raise BadInput(f"{where}: variant", shown(variant_tables), "[[variant]] tables")
     names: set[str] = set()
-    for number, variant in enumerate(variant_tables, start=1):
-        here = f"{where}: variant {number}"
-        if not isinstance(variant, dict):
-            raise BadInput(here, shown(variant), "a table with name and set")
+    for here, variant in tables_of(variant_tables, where, "variant", "a table with name and set"):
         unknown = sorted(variant.keys() - {"name", "set"})
         if unknown:
             raise BadInput(f"{here}: {unknown[0]}", "an unknown key", "name, set")
@@ -167,14 +160,8 @@ def _variants(table: Table, variant_tables: object, path: Path, set_keys: Set[st
         if not isinstance(name, str) or not _is_folder_name(name) or name.casefold() in names:
             raise BadInput(f"{here}: name", shown(name), "a name of its own that can be a folder's")
         names.add(name.casefold())
-        settings = variant.get("set", {})
-        if not isinstance(settings, dict):
-            raise BadInput(f"{here}: set", shown(settings), 'a table of "table.key" = value')
-        changed, varied = deepcopy(table), Table()
-        for outer, value in settings.items():
-            varied.update(leaves(outer, value, f"{here}: set"))
-        for key, value in varied.items():
-            put(changed, key, value, f"{here}: {key}")
+        changed, varied = deepcopy(table), settings_of(variant.get("set", {}), f"{here}: set")
+        put_all(changed, varied, f"{here}: ")
         scenario = structure(changed, f"{where}: variant {name!r}", set_keys - varied.keys(), path.parent)
         yield NamedScenario(name, scenario, varied)
 
