@@ -112,8 +112,9 @@ class _Commands(click.Group):
     """The commands that the folder `sim/commands` holds, each imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's shape)
-        """See `click.Group`: the files' names."""
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(sim.commands.__path__))
+        """See `click.Group`: the files' names, but those that begin with an underscore."""
+        files = [module.name for module in pkgutil.iter_modules(sim.commands.__path__)]
+        return sorted(name.replace("_", "-") for name in files if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """See `click.Group`: what the file calls `command`."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, printable, progress, with_extensions
+from sim.commands import CHECK_FAILED, Session, out_option, printable, progress, with_extensions
 
 if TYPE_CHECKING:
     from sim.partition import Partition
@@ -34,7 +34,7 @@ PARTITION = "partition.json"
     metavar="FILE",
     help="The machine's /proc/vmallocinfo when the recording began.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for results [default: out/TRACE].")
+@out_option("Folder for results [default: out/TRACE].")
 @click.option(
     "--vmallocinfo",
     type=click.Path(path_type=Path),
