@@ -467,12 +467,8 @@ BusyRequest: TypeAlias = (
     | SetupVm
     | ListAreas
     | GetStatistics
-    | Refer
-    | Adopt
-    | Migrate
-    | Forget
-    | ListMoved
 )
+ElsewhereRequest: TypeAlias = Refer | Adopt | Migrate | Forget | ListMoved
 FreedRequest: TypeAlias = (
     PoolTake
     | LazyInsert
@@ -484,7 +480,7 @@ FreedRequest: TypeAlias = (
     | ListLazy
     | ListPools
 )
-NodeRequest: TypeAlias = BusyRequest | FreedRequest
+NodeRequest: TypeAlias = BusyRequest | ElsewhereRequest | FreedRequest
 FreeSpaceRequest: TypeAlias = Allocate | Release | ReleaseMany | AllocatePercpu | GetFreeStatistics | ListFree
 LazyPagesRequest: TypeAlias = AddLazyPages | SubtractLazyPages | ReadLazyPages
 Request: TypeAlias = NodeRequest | FreeSpaceRequest | LazyPagesRequest | OpenSession

@@ -21,33 +21,26 @@ from protocol.kernel import KERNELS, Kernel
 from protocol.messages import (
     LIST_MOST,
     Adopt,
-    CollectReclaimed,
-    CountPools,
-    DecayPools,
-    DetachLazy,
+    ElsewhereRequest,
     Find,
     FindExceed,
     FindRange,
     FindUnlink,
     Forget,
     Found,
+    FreedRequest,
     GetStatistics,
     Insert,
     InsertBatch,
     Inserted,
-    LazyInsert,
     ListAreas,
-    ListLazy,
     ListMoved,
-    ListPools,
     Migrate,
     Moved,
     MovedAreas,
     NodeRequest,
     NodeStatistics,
     NotFound,
-    PoolTake,
-    PopulatePools,
     Refer,
     Refused,
     Request,
@@ -176,35 +169,17 @@ class NodeMachine:
                     return self._setup_vm(self._nodes[self._home(request.va_start)], request)
                 case ListAreas():
                     return self._list_areas(self._nodes[request.node_id], request)
-                case Refer():
-                    return self._refer(self._nodes[request.node_id], request.areas)
-                case Adopt():
-                    return self._adopt(self._nodes[request.node_id], request.area)
-                case Migrate():
-                    return self._migrate(self._nodes[request.node_id], request)
-                case Forget():
-                    return self._forget(self._nodes[request.node_id], request.va_start)
-                case ListMoved():
-                    return self._list_moved(self._nodes[request.node_id], request)
                 case GetStatistics():
                     self._nodes[request.node_id].requests += 1
                     return self.statistics(request.node_id), self._works[0]
-                case (
-                    PoolTake()
-                    | LazyInsert()
-                    | DetachLazy()
-                    | PopulatePools()
-                    | DecayPools()
-                    | CollectReclaimed()
-                    | CountPools()
-                    | ListLazy()
-                    | ListPools()
-                ):
+                case Refer() | Adopt() | Migrate() | Forget() | ListMoved():
+                    return self._handle_elsewhere(self._nodes[request.node_id], request)
+                case _:
+                    if not isinstance(request, FreedRequest):
+                        assert_never(request)
                     node = self._nodes[request.node_id]
                     node.requests += 1
                     return node.freed.handle(request)
-                case _:
-                    assert_never(request)
         except _NotMine as not_mine:
             return self._refuse(not_mine)
 
@@ -230,8 +205,24 @@ class NodeMachine:
         holder = beside.holder(area)
         return (Found(area) if holder is None else Moved(holder)), work
 
-    def _refer(self, node: _Node, areas: tuple[VmapArea, ...]) -> Served:
+    def _handle_elsewhere(self, node: _Node, request: ElsewhereRequest) -> Served:
+        """Serve one request about areas that are elsewhere."""
         node.requests += 1
+        match request:
+            case Refer():
+                return self._refer(node, request.areas)
+            case Adopt():
+                return self._adopt(node, request.area)
+            case Migrate():
+                return self._migrate(node, request)
+            case Forget():
+                return self._forget(node, request.va_start)
+            case ListMoved():
+                return self._list_moved(node, request)
+            case _:
+                assert_never(request)
+
+    def _refer(self, node: _Node, areas: tuple[VmapArea, ...]) -> Served:
         work = self._work(node.tree.depth, len(areas))
         node.beside = node.beside or Beside()
         for noted, area in enumerate(areas):
@@ -244,7 +235,6 @@ class NodeMachine:
         return Inserted(len(areas)), work
 
     def _adopt(self, node: _Node, area: VmapArea) -> Served:
-        node.requests += 1
         work = self._works[node.tree.depth]
         try:
             node.tree.insert(area)
@@ -254,7 +244,6 @@ class NodeMachine:
         return INSERTED_ONE, work
 
     def _migrate(self, node: _Node, request: Migrate) -> Served:
-        node.requests += 1
         work = self._works[node.tree.depth]
         area = node.tree.unlink(request.va_start)
         if area is None:
@@ -264,12 +253,10 @@ class NodeMachine:
         return Unlinked(area), work
 
     def _forget(self, node: _Node, va_start: int) -> Served:
-        node.requests += 1
         area = None if node.beside is None else node.beside.forget(va_start)
         return (NOT_FOUND if area is None else Unlinked(area)), self._works[node.tree.depth]
 
     def _list_moved(self, node: _Node, request: ListMoved) -> Served:
-        node.requests += 1
         if node.beside is None:
             return MovedAreas((), more=False), self._works[0]
         most = min(request.limit, LIST_MOST)
