@@ -17,7 +17,8 @@ from sim.checks import Verdict
 from sim.errors import BadInput
 from sim.extensions import described
 from sim.metrics.latency import Latency
-from sim.scenario.file import RESULT_FILES, unstructure
+from sim.scenario.converter import unstructure
+from sim.scenario.file import RESULT_FILES
 from sim.simulation import NodeAreas, Outcome
 
 SCHEMA = 1

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from attrs import evolve, field, frozen
 
 from sim.errors import BadInput
-from sim.scenario.file import read_toml, structure, structure_as
+from sim.scenario.converter import structure_as
+from sim.scenario.file import read_toml, structure
 from sim.scenario.model import Scenario
 from sim.scenario.settings import Table, kind_of, put_all, settings_of, shown
 from sim.scenario.values import Impossible, allowed, between

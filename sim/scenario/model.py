@@ -387,7 +387,7 @@ class Scenario:
 
     def changed(self, settings: Mapping[str, Any]) -> "Scenario":
         """Give a scenario with some keys set; all others are as here, also those that a kernel chose."""
-        from sim.scenario.file import unstructure
+        from sim.scenario.converter import unstructure
 
         return self._made(unstructure(self), settings, "Scenario.changed")
 

@@ -17,7 +17,8 @@ import protocol
 import sim
 from sim.errors import BadInput
 from sim.extensions import described, loaded, words
-from sim.scenario.file import structure, unstructure
+from sim.scenario.converter import unstructure
+from sim.scenario.file import structure
 from sim.scenario.model import Scenario
 from sim.scenario.settings import Table, put_all
 from sim.study.model import MOST_CELLS, Level, Study, Value

@@ -16,7 +16,8 @@ from attrs import evolve, field, frozen
 from protocol import registry
 from sim import checks
 from sim.errors import BadInput
-from sim.scenario.file import read_toml, structure_as
+from sim.scenario.converter import structure_as
+from sim.scenario.file import read_toml
 from sim.scenario.settings import Table, leaves, read_settings, settings_of, shown, tables_of
 from sim.scenario.values import Allowed, Impossible, allowed, between, one_of
 from sim.study.metrics import METRIC_SHAPES, is_metric
