@@ -116,8 +116,8 @@ class Order:
 
 def run_file(session: Session, path: Path, given: Given, order: Order) -> int:
     """Have a scenario and its variants run, leave their results, and show them; gives the exit code."""
+    from sim.files import prepared, write_files
     from sim.garbage import LEFTOVERS
-    from sim.results import prepared, write_files
     from sim.scenario import load_scenarios
 
     file = load_scenarios(path, given.settings, given.seed)
@@ -149,7 +149,7 @@ def run_file(session: Session, path: Path, given: Given, order: Order) -> int:
 
 def _show(session: Session, file: "ScenarioFile", title: str, runs: "dict[str, Run]", *, as_json: bool) -> None:
     """Show what runs have found, by their variants' names: as tables, or as JSON."""
-    from sim.results import to_json
+    from sim.files import to_json
     from sim.summary import show_run, show_variants
 
     results = {name: run.results for name, run in runs.items()}
@@ -188,9 +188,10 @@ def _run_one(
     timeline = None if order.timeline is None else order.timeline()
     outcome = order.run(scenario, beside, folder, progress, timeline)
 
+    from sim.files import to_json, write_whole
     from sim.log import log_of  # what shows results is not needed to start
     from sim.report.portrait import portrait_of
-    from sim.results import results_of, to_json, write_whole
+    from sim.results import results_of
 
     results = results_of(outcome)
     files: dict[Path, str | bytes] = {
@@ -210,7 +211,7 @@ def _run_one(
 
 def _refuse_to_overwrite_results(states: Sequence[Path], folders: Sequence[Path]) -> None:
     from sim.errors import BadInput
-    from sim.scenario.file import RESULT_FILES
+    from sim.files import RESULT_FILES
 
     taken = {(folder / name).resolve() for folder in folders for name in RESULT_FILES}
     for path in states:

@@ -43,7 +43,7 @@ def command(
     from sim.calibration.runs import Evaluator
     from sim.calibration.screen import show_solution
     from sim.calibration.solution import calibrate
-    from sim.results import prepared, write_whole
+    from sim.files import prepared, write_whole
     from sim.study.runners import Pool, all_cores
 
     asked = load_targets(targets, seed)

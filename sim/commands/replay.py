@@ -72,9 +72,9 @@ def _replay(
 ) -> int:
     from protocol.kernel import KERNELS
     from sim.errors import BadInput
+    from sim.files import prepared, to_json, write_files
     from sim.replay import AUTO, replay
     from sim.replay.report import results_of, show_replay
-    from sim.results import prepared, to_json, write_files
     from sim.traces.lines import STANDARD_INPUT, place_of
     from sim.traces.read import read_trace
     from sim.vmallocinfo import read_vmallocinfo
@@ -114,7 +114,7 @@ def _show_partition(session: Session, vmallocinfo: Path, cpus: int | None, out: 
 
 
 def _write(report: "Partition", folder: Path) -> None:
-    from sim.results import prepared, to_json, write_files
+    from sim.files import prepared, to_json, write_files
 
     with prepared([folder]):
         write_files(folder, {PARTITION: to_json(report.as_dict())})

@@ -87,7 +87,7 @@ def _conduct(
     session: Session, study: "Study", cells: "Sequence[Cell]", runner: "Runner", quiet: bool
 ) -> "list[CellResult]":
     """Run what is missing and write all files of the study."""
-    from sim.results import prepared
+    from sim.files import prepared
     from sim.study import campaign, store
     from sim.study.outputs import outputs_of
 

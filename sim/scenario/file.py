@@ -16,14 +16,12 @@ from attrs import asdict, evolve, frozen
 
 from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
+from sim.files import RESULT_FILES
 from sim.scenario import presets
 from sim.scenario.converter import structure_as
 from sim.scenario.faults import fits, patterns
 from sim.scenario.model import KernelChoices, Scenario
 from sim.scenario.settings import Table, put_all, read_settings, settings_of, shown, tables_of
-
-RESULT_FILES = ("log.jsonl", "results.json", "report.html", "timeline.perfetto-trace")
-"""What a run writes into its folder; no variant can have such a name."""
 
 
 @frozen
