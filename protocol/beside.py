@@ -45,7 +45,13 @@ class Beside:
         self._holders.pop(va_start, None)
         return self._areas.unlink(va_start)
 
+    def moved_from(self, start: int) -> Iterator[tuple[int, int]]:
+        """Iterate in address order over areas that have moved and start at or above `start`: start and node."""
+        for area in self._areas.iterate_from(start):
+            if (holder := self._holders.get(area.va_start)) is not None:
+                yield area.va_start, holder
+
     @property
-    def moved(self) -> dict[int, int]:
-        """The nodes that areas of this one have moved to, by start address."""
-        return dict(sorted(self._holders.items()))
+    def depth(self) -> int:
+        """Nodes on a search path through what is known, as for the tree beside it."""
+        return self._areas.depth

@@ -12,9 +12,10 @@ addr=0xffffc90000000000)` is 17 bytes:
     cf ffffc90000000000     addr
 
 A field is an unsigned 64-bit int, a bool, a UTF-8 string, an area `[va_start, va_end]`, a vm
-`[flags, caller, nr_pages, phys_addr, requested_size]`, an array of areas or ints or, in an envelope, a message, as
-the class declares; no message needs code of its own here. An area with flags or a vm is `[va_start, va_end, flags,
-vm or nil]`. The encoder writes the shortest msgpack form of each value, the decoder takes any form.
+`[flags, caller, nr_pages, phys_addr, requested_size]`, an array of areas, of ints or of pairs of ints or, in an
+envelope, a message, as the class declares; no message needs code of its own here. An area with flags or a vm is
+`[va_start, va_end, flags, vm or nil]`. The encoder writes the shortest msgpack form of each value, the decoder
+takes any form.
 
 Whoever sends the bytes is not trusted. Decoding fails with a `ProtocolError` and with nothing else, and
 holds memory in proportion to the bytes received, never to the counts announced in them. So msgpack is
@@ -85,6 +86,7 @@ KINDS: Final[dict[int, type[Message]]] = {
     29: m.Adopt,
     30: m.Migrate,
     31: m.Forget,
+    32: m.ListMoved,
     61: m.ListPools,
     62: m.ListFree,
     63: m.OpenSession,
@@ -103,6 +105,7 @@ KINDS: Final[dict[int, type[Message]]] = {
     76: m.Counted,
     77: m.LazyPages,
     78: m.Moved,
+    79: m.MovedAreas,
     95: m.SessionOpened,
 }
 """The kind numbers: requests from 1, replies from 64. A number keeps its meaning and is not used again."""

@@ -228,6 +228,15 @@ class Forget:
     va_start: int
 
 
+@define
+class ListMoved:
+    """List at most `limit` areas whose home is node `node_id`, start at or above `start`, and live elsewhere."""
+
+    node_id: int
+    start: int
+    limit: int
+
+
 # -- requests to the free space -------------------------------------------------------------------
 
 
@@ -358,6 +367,14 @@ class Areas:
 
 
 @define
+class MovedAreas:
+    """Starts of areas in address order, each with the node where it lives; `more` as in `Areas`."""
+
+    moved: tuple[tuple[int, int], ...]
+    more: bool
+
+
+@define
 class NodeStatistics:
     """Counters of a node: areas and bytes in its tree, requests served since its start."""
 
@@ -450,11 +467,8 @@ BusyRequest: TypeAlias = (
     | SetupVm
     | ListAreas
     | GetStatistics
-    | Refer
-    | Adopt
-    | Migrate
-    | Forget
 )
+ElsewhereRequest: TypeAlias = Refer | Adopt | Migrate | Forget | ListMoved
 FreedRequest: TypeAlias = (
     PoolTake
     | LazyInsert
@@ -466,7 +480,7 @@ FreedRequest: TypeAlias = (
     | ListLazy
     | ListPools
 )
-NodeRequest: TypeAlias = BusyRequest | FreedRequest
+NodeRequest: TypeAlias = BusyRequest | ElsewhereRequest | FreedRequest
 FreeSpaceRequest: TypeAlias = Allocate | Release | ReleaseMany | AllocatePercpu | GetFreeStatistics | ListFree
 LazyPagesRequest: TypeAlias = AddLazyPages | SubtractLazyPages | ReadLazyPages
 Request: TypeAlias = NodeRequest | FreeSpaceRequest | LazyPagesRequest | OpenSession
@@ -477,6 +491,7 @@ Reply: TypeAlias = (
     | Unlinked
     | Moved
     | Areas
+    | MovedAreas
     | NodeStatistics
     | Allocated
     | Released

@@ -19,32 +19,28 @@ from protocol.errors import AreaOverlap, BadRange, VmapsimError
 from protocol.freed import FreedAreas, Served, listing
 from protocol.kernel import KERNELS, Kernel
 from protocol.messages import (
+    LIST_MOST,
     Adopt,
-    CollectReclaimed,
-    CountPools,
-    DecayPools,
-    DetachLazy,
+    ElsewhereRequest,
     Find,
     FindExceed,
     FindRange,
     FindUnlink,
     Forget,
     Found,
+    FreedRequest,
     GetStatistics,
     Insert,
     InsertBatch,
     Inserted,
-    LazyInsert,
     ListAreas,
-    ListLazy,
-    ListPools,
+    ListMoved,
     Migrate,
     Moved,
+    MovedAreas,
     NodeRequest,
     NodeStatistics,
     NotFound,
-    PoolTake,
-    PopulatePools,
     Refer,
     Refused,
     Request,
@@ -124,7 +120,7 @@ class NodeMachine:
     def moved(self, node_id: int) -> dict[int, int]:
         """Give the nodes that areas of a node have moved to, by start address, without counting as a request."""
         beside = self._nodes[node_id].beside
-        return {} if beside is None else beside.moved
+        return {} if beside is None else dict(beside.moved_from(0))
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Insert areas that are there before the first request (kernel: `vmalloc_init` importing `vmlist`).
@@ -173,33 +169,17 @@ class NodeMachine:
                     return self._setup_vm(self._nodes[self._home(request.va_start)], request)
                 case ListAreas():
                     return self._list_areas(self._nodes[request.node_id], request)
-                case Refer():
-                    return self._refer(self._nodes[request.node_id], request.areas)
-                case Adopt():
-                    return self._adopt(self._nodes[request.node_id], request.area)
-                case Migrate():
-                    return self._migrate(self._nodes[request.node_id], request)
-                case Forget():
-                    return self._forget(self._nodes[request.node_id], request.va_start)
                 case GetStatistics():
                     self._nodes[request.node_id].requests += 1
                     return self.statistics(request.node_id), self._works[0]
-                case (
-                    PoolTake()
-                    | LazyInsert()
-                    | DetachLazy()
-                    | PopulatePools()
-                    | DecayPools()
-                    | CollectReclaimed()
-                    | CountPools()
-                    | ListLazy()
-                    | ListPools()
-                ):
+                case Refer() | Adopt() | Migrate() | Forget() | ListMoved():
+                    return self._handle_elsewhere(self._nodes[request.node_id], request)
+                case _:
+                    if not isinstance(request, FreedRequest):
+                        assert_never(request)
                     node = self._nodes[request.node_id]
                     node.requests += 1
                     return node.freed.handle(request)
-                case _:
-                    assert_never(request)
         except _NotMine as not_mine:
             return self._refuse(not_mine)
 
@@ -225,8 +205,24 @@ class NodeMachine:
         holder = beside.holder(area)
         return (Found(area) if holder is None else Moved(holder)), work
 
-    def _refer(self, node: _Node, areas: tuple[VmapArea, ...]) -> Served:
+    def _handle_elsewhere(self, node: _Node, request: ElsewhereRequest) -> Served:
+        """Serve one request about areas that are elsewhere."""
         node.requests += 1
+        match request:
+            case Refer():
+                return self._refer(node, request.areas)
+            case Adopt():
+                return self._adopt(node, request.area)
+            case Migrate():
+                return self._migrate(node, request)
+            case Forget():
+                return self._forget(node, request.va_start)
+            case ListMoved():
+                return self._list_moved(node, request)
+            case _:
+                assert_never(request)
+
+    def _refer(self, node: _Node, areas: tuple[VmapArea, ...]) -> Served:
         work = self._work(node.tree.depth, len(areas))
         node.beside = node.beside or Beside()
         for noted, area in enumerate(areas):
@@ -239,7 +235,6 @@ class NodeMachine:
         return Inserted(len(areas)), work
 
     def _adopt(self, node: _Node, area: VmapArea) -> Served:
-        node.requests += 1
         work = self._works[node.tree.depth]
         try:
             node.tree.insert(area)
@@ -249,7 +244,6 @@ class NodeMachine:
         return INSERTED_ONE, work
 
     def _migrate(self, node: _Node, request: Migrate) -> Served:
-        node.requests += 1
         work = self._works[node.tree.depth]
         area = node.tree.unlink(request.va_start)
         if area is None:
@@ -259,9 +253,16 @@ class NodeMachine:
         return Unlinked(area), work
 
     def _forget(self, node: _Node, va_start: int) -> Served:
-        node.requests += 1
         area = None if node.beside is None else node.beside.forget(va_start)
         return (NOT_FOUND if area is None else Unlinked(area)), self._works[node.tree.depth]
+
+    def _list_moved(self, node: _Node, request: ListMoved) -> Served:
+        if node.beside is None:
+            return MovedAreas((), more=False), self._works[0]
+        most = min(request.limit, LIST_MOST)
+        found = tuple(islice(node.beside.moved_from(request.start), most + 1))
+        reply = MovedAreas(found[:most], more=len(found) > most)
+        return reply, self._work(node.beside.depth, max(1, len(reply.moved)))
 
     def _unlink(self, node: _Node, va_start: int) -> Served:
         node.requests += 1

@@ -72,12 +72,8 @@ def _write_vm(vm: object) -> tuple[object, ...]:
     return whole(vm.flags), _str(vm.caller), whole(vm.nr_pages), whole(vm.phys_addr), whole(vm.requested_size)
 
 
-def _write_areas(areas: object) -> list[tuple[object, ...]]:
-    return [_write_area(area) for area in areas] if type(areas) is tuple else unfit(areas)
-
-
-def _write_ints(values: object) -> list[object]:
-    return [whole(value) for value in values] if type(values) is tuple else unfit(values)
+def _write_pair(pair: object) -> list[object]:
+    return [whole(value) for value in pair] if type(pair) is tuple and len(pair) == 2 else unfit(pair)
 
 
 def _take(unpacker: Unpacker, size: int) -> bytes | bytearray:
@@ -133,13 +129,11 @@ def _read_vm_fields(unpacker: Unpacker, length: int) -> VmStruct:
     return VmStruct(flags, caller, *[whole(unpacker.unpack()) for _ in range(3)])
 
 
-def _read_ints(unpacker: Unpacker) -> tuple[int, ...]:
-    return tuple([whole(unpacker.unpack()) for _ in range(_read_length(unpacker))])
-
-
-def _read_areas(unpacker: Unpacker) -> tuple[VmapArea, ...]:
-    # The announced length may be a lie: a list, unlike a tuple, grows only as areas are read.
-    return tuple([_read_area(unpacker) for _ in range(_read_length(unpacker))])
+def _read_pair(unpacker: Unpacker) -> tuple[int, int]:
+    length = _read_length(unpacker)
+    if length != 2:
+        raise Unfit(f"array of {length}")
+    return whole(unpacker.unpack()), whole(unpacker.unpack())
 
 
 def _read_field_count(unpacker: Unpacker) -> int:
@@ -175,12 +169,8 @@ def _made_vm(value: Any) -> VmStruct:
     return VmStruct(whole(flags), _str(caller), *[whole(one) for one in rest])
 
 
-def _made_ints(value: Any) -> tuple[int, ...]:
-    return tuple([whole(one) for one in value]) if type(value) is list else unfit(value)
-
-
-def _made_areas(value: Any) -> tuple[VmapArea, ...]:
-    return tuple([_made_area(one) for one in value]) if type(value) is list else unfit(value)
+def _made_pair(value: Any) -> tuple[int, int]:
+    return (whole(value[0]), whole(value[1])) if type(value) is list and len(value) == 2 else unfit(value)
 
 
 @frozen
@@ -197,18 +187,38 @@ def _scalar(expected: str, check: Callable[[object], object], read: Callable[[Un
     return WireType(expected, check, read, check)
 
 
+def _several(expected: str, one: WireType) -> WireType:
+    """Make the type of an array of any length, of what `one` describes; a tuple here."""
+    write_one, read_one, make_one = one.write, one.read, one.make
+
+    def write(values: object) -> list[object]:
+        return [write_one(value) for value in values] if type(values) is tuple else unfit(values)
+
+    def read(unpacker: Unpacker) -> tuple[object, ...]:
+        # The announced length may be a lie: a list, unlike a tuple, grows only as it is read.
+        return tuple([read_one(unpacker) for _ in range(_read_length(unpacker))])
+
+    def make(value: Any) -> tuple[object, ...]:
+        return tuple([make_one(one) for one in value]) if type(value) is list else unfit(value)
+
+    return WireType(expected, write, read, make)
+
+
 INT: Final = _scalar("an int in 0..2**64-1", whole, read_int)
 ARRAY: Final = WireType("an array [kind, field, ...]", list, _read_field_count, list)
-_AREA: Final = "[va_start, va_end] with 0 <= va_start < va_end < 2**64"
+_ENDS: Final = "[va_start, va_end] with 0 <= va_start < va_end < 2**64"
+_AREA: Final = WireType(f"an area {_ENDS}", _write_area, _read_area, _made_area)
+_PAIR: Final = WireType("a pair of ints in 0..2**64-1", _write_pair, _read_pair, _made_pair)
 _VM: Final = "[flags, caller, nr_pages, phys_addr, requested_size]"
 WIRE_TYPES: Final[dict[object, WireType]] = {
     int: INT,
     bool: _scalar("a bool", _bool, lambda unpacker: _bool(unpacker.unpack())),
     str: _scalar("a UTF-8 string", _str, lambda unpacker: _str(unpacker.unpack())),
-    VmapArea: WireType(f"an area {_AREA}", _write_area, _read_area, _made_area),
+    VmapArea: _AREA,
     VmStruct: WireType(f"a vm {_VM}", _write_vm, _read_vm, _made_vm),
-    tuple[int, ...]: WireType("ints in 0..2**64-1", _write_ints, _read_ints, _made_ints),
-    tuple[VmapArea, ...]: WireType(f"areas, each {_AREA}", _write_areas, _read_areas, _made_areas),
+    tuple[int, ...]: _several("ints in 0..2**64-1", INT),
+    tuple[tuple[int, int], ...]: _several("pairs of ints in 0..2**64-1", _PAIR),
+    tuple[VmapArea, ...]: _several(f"areas, each {_ENDS}", _AREA),
 }
 
 

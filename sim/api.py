@@ -174,7 +174,7 @@ def study(
 
     Its replications are kept in the folder `out`, if one is given, and found there again. Raises `BadInput`.
     """
-    from sim.results import prepared
+    from sim.files import prepared
     from sim.study import campaign, store
     from sim.study.cells import cells_of
     from sim.study.model import load_study

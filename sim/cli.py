@@ -59,8 +59,8 @@ def _run_and_show(arguments: Sequence[str], session: Session) -> int:
 def _invoke(arguments: Sequence[str], session: Session) -> int:
     """Do what click's own `main` does, without its opinion on interrupts and broken pipes."""
     try:
-        with _cli.make_context("vmapsim", list(arguments), obj=session) as context:
-            code = _cli.invoke(context)
+        with group.make_context("vmapsim", list(arguments), obj=session) as context:
+            code = group.invoke(context)
     except click.exceptions.Exit as end:
         code = end.exit_code
     return code if isinstance(code, int) else 0
@@ -112,8 +112,9 @@ class _Commands(click.Group):
     """The commands that the folder `sim/commands` holds, each imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's shape)
-        """See `click.Group`: the files' names."""
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(sim.commands.__path__))
+        """See `click.Group`: the files' names, but those that begin with an underscore."""
+        files = [module.name for module in pkgutil.iter_modules(sim.commands.__path__)]
+        return sorted(name.replace("_", "-") for name in files if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """See `click.Group`: what the file calls `command`."""
@@ -131,7 +132,7 @@ class _Commands(click.Group):
 )
 @click.version_option(package_name="vmapsim")
 @click.pass_context
-def _cli(context: click.Context) -> None:
+def group(context: click.Context) -> None:
     """Linux's vmap nodes as trio actors, in deterministic virtual time."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import structlog
 from attrs import asdict
 
-from sim.scenario.file import unstructure
+from sim.scenario.converter import unstructure
 from sim.simulation import Outcome
 
 

@@ -14,7 +14,7 @@ from protocol import codec
 from protocol.kernel import CHOICES, KERNELS
 from sim.calibration.reference import targets_page
 from sim.catalogue import CATALOGUES
-from sim.results import write_files
+from sim.files import write_files
 from sim.scenario.model import Scenario
 from sim.scenario.values import Allowed
 from sim.study.reference import study_page

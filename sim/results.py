@@ -4,20 +4,14 @@ Times are nanoseconds of the run's clock (virtual, or wall time in the live engi
 is the same for the same scenario, seed and trace, byte for byte, in the virtual engine.
 """
 
-import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from actors.vmap import Vmap
 from sim.checks import Verdict
-from sim.errors import BadInput
 from sim.extensions import described
 from sim.metrics.latency import Latency
-from sim.scenario.file import RESULT_FILES, unstructure
+from sim.scenario.converter import unstructure
 from sim.simulation import NodeAreas, Outcome
 
 SCHEMA = 1
@@ -28,6 +22,18 @@ LOOKUPS = frozenset({"find", "find_interior", "find_miss"})
 
 PARTS = frozenset({"setup_vmalloc_vm"})
 """Operations that are always a part of another: not in `all` once more."""
+
+LOCK_KEYS = (
+    "name",
+    "acquisitions",
+    "contended",
+    "handoffs",
+    "hold_ns",
+    "hold_max_ns",
+    "wait_ns",
+    "wait_max_ns",
+)
+"""What results say of a lock, of what `actors.lock` knows."""
 
 PERCENTILES = (("p50_ns", 500), ("p90_ns", 900), ("p99_ns", 990), ("p999_ns", 999))
 
@@ -52,16 +58,7 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         },
         "groups": {"lookups": _latency(_together(by_operation, LOOKUPS))},
         "locks": [
-            {
-                "name": lock.name,
-                "acquisitions": lock.acquisitions,
-                "contended": lock.contended,
-                "handoffs": lock.handoffs,
-                "hold_ns": lock.hold_ns,
-                "hold_max_ns": lock.hold_max_ns,
-                "wait_ns": lock.wait_ns,
-                "wait_max_ns": lock.wait_max_ns,
-            }
+            {key: getattr(lock, key) for key in LOCK_KEYS}
             for lock in sorted(recorder.locks, key=lambda lock: natural(lock.name))
         ],
         "nodes": [
@@ -69,36 +66,34 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
             for node in outcome.nodes
         ],
         "checks": {name: _check(verdict) for name, verdict in outcome.verdicts.items()},
+        **dict(_where_there_is_any(outcome)),
     }
-    truncation = recorder.latencies.truncation()
-    if truncation is not None:
-        results["warmup"] = {
-            "method": outcome.scenario.warmup.method,
-            "dropped": truncation.dropped,
-            "of": truncation.operations,
-            "settled": truncation.settled,
-        }
-    if recorder.failed:
-        results["failures"] = {
-            name: {"count": count, "first": recorder.failures[name][0].reason}
-            for name, count in sorted(recorder.failed.items())
-        }
-    if outcome.faults:
-        results["faults"] = outcome.faults
-    if outcome.cluster:
-        results["cluster"] = outcome.cluster
-    if outcome.vmap is not None:
-        results["vmap"] = _vmap(outcome.vmap, outcome.areas)
-    if outcome.extensions:
-        results["extensions"] = described(outcome.extensions)
-    if outcome.batches.sessions:
-        results["batches"] = {
-            "strategy": outcome.scenario.batch.strategy,
-            "sessions": outcome.batches.sessions,
-            "areas": outcome.batches.areas,
-        }
     assert not results.keys() & outcome.report.keys(), "a workload's report has a key of its own"
     return {**results, **outcome.report}
+
+
+def _where_there_is_any(outcome: Outcome) -> Iterator[tuple[str, Any]]:
+    """Give the keys that only some results have, each with its value."""
+    recorder, batches = outcome.recorder, outcome.batches
+    truncation = recorder.latencies.truncation()
+    if truncation is not None:
+        dropped, of, settled = truncation.dropped, truncation.operations, truncation.settled
+        method = outcome.scenario.warmup.method
+        yield "warmup", {"method": method, "dropped": dropped, "of": of, "settled": settled}
+    if recorder.failed:
+        counts, failures = sorted(recorder.failed.items()), recorder.failures
+        yield "failures", {name: {"count": count, "first": failures[name][0].reason} for name, count in counts}
+    if outcome.faults:
+        yield "faults", outcome.faults
+    if outcome.cluster:
+        yield "cluster", outcome.cluster
+    if outcome.vmap is not None:
+        yield "vmap", _vmap(outcome.vmap, outcome.areas)
+    if outcome.extensions:
+        yield "extensions", described(outcome.extensions)
+    if batches.sessions:
+        strategy = outcome.scenario.batch.strategy
+        yield "batches", {"strategy": strategy, "sessions": batches.sessions, "areas": batches.areas}
 
 
 def _vmap(vmap: Vmap, areas: Sequence[NodeAreas]) -> dict[str, Any]:
@@ -124,80 +119,6 @@ def _vmap(vmap: Vmap, areas: Sequence[NodeAreas]) -> dict[str, Any]:
             for node in areas
         ],
     }
-
-
-def write_files(folder: Path, texts: Mapping[str, str | bytes]) -> None:
-    """Write files of one folder whole or not at all. Raises `BadInput`."""
-    write_whole({folder / name: text for name, text in texts.items()})
-
-
-def write_whole(texts: Mapping[Path, str | bytes]) -> None:
-    """Write files whole or not at all: none takes its name before all are on the disk. Raises `BadInput`."""
-    ready: dict[Path, Path] = {}
-    folder = Path()
-    try:
-        for path, text in texts.items():
-            folder = path.parent
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-            ready[path] = Path(temporary)
-            with os.fdopen(handle, "wb") as file:
-                file.write(text if isinstance(text, bytes) else text.encode())
-            Path(temporary).chmod(0o644)
-        for path, file_made in ready.items():
-            folder = path.parent
-            file_made.replace(path)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-    finally:
-        for file_made in ready.values():
-            file_made.unlink(missing_ok=True)
-
-
-@contextmanager
-def prepared(folders: Sequence[Path], files: Sequence[Path] = ()) -> Iterator[None]:
-    """Have folders that results and other `files` can be written to while the body makes them. Raises `BadInput`.
-
-    When the body fails, the folders that were made for it and are still empty are removed again.
-    """
-    made: list[Path] = []
-    try:
-        for folder in folders:
-            _prepare(folder, RESULT_FILES, made)
-        for file in files:
-            _prepare(file.parent, [file.name], made)
-        yield
-    except BaseException:
-        for folder in reversed(made):
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-
-
-def _prepare(folder: Path, names: Sequence[str], made: list[Path]) -> None:
-    """Make a folder and those it is in, noting what was made; see that such files can be written in it."""
-    try:
-        for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
-            path.mkdir(exist_ok=True)
-            made.append(path)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        for path in (folder / name for name in names):
-            if path.is_dir():
-                raise BadInput(str(path), "a directory", "a place for a file")
-            if path.exists() and not path.is_file():
-                raise BadInput(str(path), "no regular file", "a place for a file")
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-
-
-def cannot_write(folder: Path, error: OSError) -> BadInput:
-    """Give the one line that says that `folder` cannot be written."""
-    return BadInput(str(folder), (error.strerror or str(error)).lower(), "a place that can be written")
-
-
-def to_json(results: Mapping[str, Any]) -> str:
-    """Give results as the text of a JSON file."""
-    return json.dumps(results, indent=1, allow_nan=False) + "\n"
 
 
 def _together(by_operation: Mapping[str, Mapping[int, Latency]], names: Set[str]) -> dict[int, Latency]:

@@ -5,12 +5,12 @@ here.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from actors.batch_inserter import BatchInserter
 from actors.client import FREE_SPACE, Client
@@ -90,6 +90,16 @@ class Remains:
     """What the counter of lazily freed pages says."""
 
 
+@define
+class Clocks:
+    """What the clocks say of a run."""
+
+    world_ns: int = 0
+    """The world's own time at the end."""
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
 @frozen
 class Outcome:
     """All that a run leaves; `sim.results` makes a file of it."""
@@ -140,59 +150,46 @@ def simulate(
     files only, but for `wall_s` and `cpu_s`.
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
-    workload = plan(scenario, beside)
-    system = System(scenario, workload, engine, timeline)
-    recorder = system.recorder
+    system = System(scenario, plan(scenario, beside), engine, timeline)
+    world = _world_of(system, beside, progress)
+    clocks = Clocks()
+
+    async def conduct() -> None:
+        began_s = time.perf_counter()
+        await world.conduct()
+        clocks.wall_s, clocks.world_ns = time.perf_counter() - began_s, world.now_ns
+
+    with rare_collections():
+        cpu_s = time.process_time()
+        trio.run(system.run, world, conduct)
+        system.recorder.finish(clocks.world_ns)
+        if timeline is not None:
+            timeline.finish(system.gauges(), clocks.world_ns)
+        remains = system.remains()
+        verdicts = system.judge(remains)
+        clocks.cpu_s = time.process_time() - cpu_s
+    progress(system.recorder.operations, system.workload.operations)
+    return system.outcome(remains, verdicts, clocks, world.events, system.node_statistics())
+
+
+def _world_of(system: "System", beside: Path, progress: Progress) -> VirtualWorld | LiveWorld:
+    """Make the world in which a system's actors live, told now and then to look how far they are."""
+    scenario, recorder, timeline = system.scenario, system.recorder, system.recorder.timeline
 
     def pause() -> None:
         recorder.fold_if_due()
         recorder.sample(world.now_ns)
         if timeline is not None:
             timeline.sample(world.now_ns, system.gauges())
-        progress(recorder.operations, workload.operations)
+        progress(recorder.operations, system.workload.operations)
 
     observer = recorder.observer()
-    faults = system.faults
     world: VirtualWorld | LiveWorld = (
-        VirtualWorld(cost_model(scenario, beside), scenario.machine.cpus, observer, pause, faults)
-        if engine == "virtual"
-        else LiveWorld(observer, pause, faults)
+        VirtualWorld(cost_model(scenario, beside), scenario.machine.cpus, observer, pause, system.faults)
+        if system.engine == "virtual"
+        else LiveWorld(observer, pause, system.faults)
     )
-    wall_s, virtual_ns = 0.0, 0
-
-    async def conduct() -> None:
-        nonlocal wall_s, virtual_ns
-        began_s = time.perf_counter()
-        await world.conduct()
-        wall_s, virtual_ns = time.perf_counter() - began_s, world.now_ns
-
-    with rare_collections():
-        cpu_s = time.process_time()
-        trio.run(system.run, world, conduct)
-        recorder.finish(virtual_ns)
-        if timeline is not None:
-            timeline.finish(system.gauges(), virtual_ns)
-        remains = system.remains()
-        verdicts = system.judge(remains)
-        cpu_s = time.process_time() - cpu_s
-    progress(recorder.operations, workload.operations)
-    return Outcome(
-        scenario=scenario,
-        engine=engine,
-        virtual_ns=virtual_ns,
-        wall_s=wall_s,
-        cpu_s=cpu_s,
-        events=world.events,
-        recorder=recorder,
-        nodes=system.node_statistics(),
-        batches=system.batch_totals(),
-        verdicts=verdicts,
-        facts=workload.facts,
-        report=workload.report(),
-        areas=remains.nodes,
-        vmap=system.vmap,
-        faults={} if faults is None else dict(sorted(faults.counts.items())),
-    )
+    return world
 
 
 class System:
@@ -206,6 +203,7 @@ class System:
             raise BadInput("faults.once", "false", allowed)
         self.scenario = scenario
         self.workload = workload
+        self.engine = engine
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
         self.recorder = Recorder(History(workload.cpus), _latencies(scenario, workload.operations), timeline)
@@ -238,7 +236,6 @@ class System:
         if workload.window is not None:
             self.served[LAZY_PAGES] = self.lazy_pages
         self.faults = FaultPlan(scenario, [*self.served]) if scenario.faults.any else None
-        self._engine = engine
         self._patience = patience_of(scenario.faults, engine)
 
     async def run(self, world: World, conduct: Callable[[], Awaitable[None]]) -> None:
@@ -261,6 +258,35 @@ class System:
                 space=SPACE,
                 history=history,
             )
+        )
+
+    def outcome(
+        self,
+        remains: Remains,
+        verdicts: dict[str, Verdict],
+        clocks: Clocks,
+        events: int,
+        nodes: list[NodeStatistics],
+        cluster: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Give all that the run leaves, once it is judged."""
+        return Outcome(
+            scenario=self.scenario,
+            engine=self.engine,
+            virtual_ns=clocks.world_ns,
+            wall_s=clocks.wall_s,
+            cpu_s=clocks.cpu_s,
+            events=events,
+            recorder=self.recorder,
+            nodes=nodes,
+            batches=self.batch_totals(),
+            verdicts=verdicts,
+            facts=self.workload.facts,
+            report=self.workload.report(),
+            areas=remains.nodes,
+            vmap=self.vmap,
+            faults={} if self.faults is None else dict(sorted(self.faults.counts.items())),
+            cluster=dict(cluster or {}),
         )
 
     def _lazy_pages_evidence(self, remains: Remains) -> LazyPagesEvidence | None:
@@ -366,7 +392,7 @@ class System:
     def _script(self, script: ClientScript, inserter: BatchInserter) -> Script:
         vmap = self.vmap
         if vmap is None:
-            forgiving = self.faults is not None or self._engine == "cluster"
+            forgiving = self.faults is not None or self.engine == "cluster"
             return self._patiently(lambda port: script(Client(port, self.router, inserter, forgiving=forgiving)))
 
         async def use_vmalloc(port: Port) -> None:
@@ -379,7 +405,7 @@ class System:
 
     def _patiently(self, script: Script) -> Script:
         """Make a script patient where messages can get lost; the cluster's world does that itself, to all."""
-        return script if self.faults is None or self._engine == "cluster" else patient(script, self._patience)
+        return script if self.faults is None or self.engine == "cluster" else patient(script, self._patience)
 
     def _server(self, address: str, machine: Machine) -> Server:
         """Put a machine behind sessions where messages can arrive twice."""

@@ -1,6 +1,7 @@
 """What a page of the documentation has to run: commands, blocks of Python with their output, and files."""
 
 import re
+import shlex
 from pathlib import Path
 from textwrap import dedent
 
@@ -48,6 +49,45 @@ def commands(document: Path) -> list[tuple[str, str]]:
             for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
                 command, _, output = part.partition("\n")
                 found.append((command, output))
+    return found
+
+
+def scripts(document: Path) -> list[str]:
+    """Give the shell scripts of a document's sh blocks; where lines stand after prompts, those."""
+    found = []
+    for block in blocks(document):
+        if block.language == "sh":
+            prompted = re.findall(r"^\$ (.*)$", block.text, flags=re.MULTILINE)
+            found.append("\n".join(prompted) if prompted else block.text.rstrip())
+    return found
+
+
+@frozen
+class Words:
+    """One command of a script: its words, and the files that it is redirected to."""
+
+    words: list[str]
+    written: list[str]
+
+
+def parsed(script: str) -> list[Words]:
+    """Give the commands of a script, each of a pipeline by itself."""
+    found: list[Words] = []
+    for line in script.splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        command = Words([], [])
+        tokens = iter(lexer)
+        for word in tokens:
+            if word in ("|", "&", "&&", ";"):
+                found.append(command)
+                command = Words([], [])
+            elif word in ("<", ">"):
+                file = next(tokens)
+                command.written.extend([file] if word == ">" else [])
+            else:
+                command.words.append(word)
+        found += [command] if command.words else []
     return found
 
 

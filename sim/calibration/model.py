@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 from attrs import evolve, field, frozen
 
 from sim.errors import BadInput
-from sim.scenario.file import read_toml, structure, structure_as
+from sim.scenario.converter import structure_as
+from sim.scenario.file import read_toml, structure
 from sim.scenario.model import Scenario
-from sim.scenario.settings import Table, kind_of, leaves, put, shown
-from sim.scenario.values import Allowed, Impossible, between
+from sim.scenario.settings import Table, kind_of, put_all, settings_of, shown
+from sim.scenario.values import Impossible, allowed, between
 
 Point: TypeAlias = tuple[int | float, ...]
 """A value for each constant, in the order of the file."""
@@ -25,9 +26,9 @@ Point: TypeAlias = tuple[int | float, ...]
 MOST_CONSTANTS = 50
 MOST_MEASUREMENTS = 1000
 
-_SOME = Allowed(lambda text: bool(text.strip()), lambda: "some text")
-_FINITE = Allowed(math.isfinite, lambda: "a finite number")
-_ABOVE_ZERO = Allowed(lambda value: 0 < value < math.inf, lambda: "a number above 0")
+_SOME = allowed(lambda text: bool(text.strip()), "some text")
+_FINITE = allowed(math.isfinite, "a finite number")
+_ABOVE_ZERO = allowed(lambda value: 0 < value < math.inf, "a number above 0")
 
 
 @frozen
@@ -94,7 +95,7 @@ class Plan:
     evaluations: int = field(default=200, validator=between(2, 100_000))
     starts: int = field(default=1, validator=between(1, 100))
     step: float = field(
-        default=0.05, validator=Allowed(lambda value: 1e-4 <= value <= 0.5, lambda: "a number from 0.0001 to 0.5")
+        default=0.05, validator=allowed(lambda value: 1e-4 <= value <= 0.5, "a number from 0.0001 to 0.5")
     )
 
 
@@ -144,8 +145,8 @@ class Targets:
         """Give the scenario of a figure with the constants of `point`. Raises `BadInput`."""
         table = deepcopy(figure.table)
         where = f"{self.path} with {figure.path.name}"
-        for constant, value in zip(self.constants, point, strict=True):
-            put(table, constant.key, value, f"{where}: {constant.key}")
+        keys = [constant.key for constant in self.constants]
+        put_all(table, dict(zip(keys, point, strict=True)), f"{where}: ")
         return evolve(structure(table, where, beside=figure.path.parent), seed=self.plan.seed)
 
 
@@ -155,7 +156,7 @@ def load_targets(path: Path, seed: int | None = None) -> Targets:
     where = str(path)
     constant_tables = _tables(table.pop("constant", None), f"{where}: constant", MOST_CONSTANTS)
     measurement_tables = _tables(table.pop("measurement", None), f"{where}: measurement", MOST_MEASUREMENTS)
-    changes = _settings(table.pop("set", {}), f"{where}: set")
+    changes = settings_of(table.pop("set", {}), f"{where}: set")
     plan = structure_as(Plan, table, where)
     plan = plan if seed is None else evolve(plan, seed=seed)
     constants = [_constant(one, f"{where}: constant {number}") for number, one in enumerate(constant_tables, 1)]
@@ -237,11 +238,12 @@ class _Reader:
         table = read_toml(path)
         if "variant" in table:
             raise BadInput(f"{where}: scenario", f"variants in {scenario}", "a scenario without; set their keys")
-        for key, value in {**self.changes, **_settings(own, f"{where}: set")}.items():
+        changes = {**self.changes, **settings_of(own, f"{where}: set")}
+        for key in changes:
             if key in self.fitted_keys or key == "seed":
-                allowed = "seed = N for all of the file" if key == "seed" else "keys that are not fitted"
-                raise BadInput(f"{where}: set", f"a value for {key}", allowed)
-            put(table, key, value, f"{where}: {key}")
+                ours = "seed = N for all of the file" if key == "seed" else "keys that are not fitted"
+                raise BadInput(f"{where}: set", f"a value for {key}", ours)
+        put_all(table, changes, f"{where}: ")
         return Figure(path, table, metric)
 
 
@@ -249,16 +251,6 @@ class _Reader:
 class _Over:
     metric: str = ""
     scenario: str = ""
-
-
-def _settings(table: object, where: str) -> Table:
-    """Bring a table of settings to the keys of single values."""
-    if not isinstance(table, dict):
-        raise BadInput(where, shown(table), 'a table of "table.key" = value')
-    settings: Table = {}
-    for key, value in table.items():
-        settings.update(leaves(key, value, where))
-    return settings
 
 
 def _tables(tables: Any, where: str, most: int) -> Sequence[Table]:

@@ -16,7 +16,7 @@ from sim.calibration.model import Figure, Point, Target, Targets
 from sim.errors import BadInput
 from sim.extensions import loaded
 from sim.results import results_of
-from sim.scenario.file import unstructure
+from sim.scenario.converter import unstructure
 from sim.simulation import simulate
 from sim.study.metrics import metrics_of
 from sim.study.replication import Failure, Task, one_line

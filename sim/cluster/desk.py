@@ -13,7 +13,7 @@ from actors.lock import FifoLock
 from actors.patience import Patience
 from actors.world import Address, Observer, Port
 from protocol.area import VmapArea
-from protocol.messages import Areas, Reply, Request
+from protocol.messages import Areas, ListMoved, MovedAreas, Reply, Request
 
 T = TypeVar("T")
 
@@ -56,4 +56,14 @@ class Desk:
             areas = await self.ask(to, listing(found[-1].va_start + 1 if found else 0), Areas)
             found += areas.areas
             more = areas.more
+        return found
+
+    async def list_moved(self, to: Address, node_id: int, limit: int) -> dict[int, int]:
+        """List which areas of node `node_id` live elsewhere: the node, by start address; `limit` in a request."""
+        found: dict[int, int] = {}
+        start, more = 0, True
+        while more:
+            reply = await self.ask(to, ListMoved(node_id, start, limit), MovedAreas)
+            found.update(reply.moved)
+            start, more = (reply.moved[-1][0] + 1 if reply.moved else start), reply.more
         return found

@@ -50,7 +50,7 @@ from sim.errors import BadInput
 from sim.faults import patience_of
 from sim.garbage import rare_collections
 from sim.scenario import Scenario
-from sim.simulation import NodeAreas, Outcome, Progress, Remains, System
+from sim.simulation import Clocks, NodeAreas, Outcome, Progress, Remains, System
 from sim.workloads import plan
 
 LISTED = 2048
@@ -96,28 +96,11 @@ def drive(
     with rare_collections():
         cpu_s = time.process_time()
         trio.run(whole)
-        system.recorder.finish(run.world_ns)
+        system.recorder.finish(run.clocks.world_ns)
         verdicts = system.judge(run.remains)
-        cpu_s = time.process_time() - cpu_s
+        run.clocks.cpu_s = time.process_time() - cpu_s
     progress(system.recorder.operations, workload.operations)
-    return Outcome(
-        scenario=scenario,
-        engine="cluster",
-        virtual_ns=run.world_ns,
-        wall_s=run.wall_s,
-        cpu_s=cpu_s,
-        events=run.answers,
-        recorder=system.recorder,
-        nodes=run.nodes,
-        batches=system.batch_totals(),
-        verdicts=verdicts,
-        facts=workload.facts,
-        report=workload.report(),
-        areas=run.remains.nodes,
-        vmap=system.vmap,
-        faults={} if system.faults is None else dict(sorted(system.faults.counts.items())),
-        cluster=run.facts(),
-    )
+    return system.outcome(run.remains, verdicts, run.clocks, run.answers, run.nodes, run.facts())
 
 
 class _Run:
@@ -136,8 +119,7 @@ class _Run:
         self._links: list[Link] = []
         self.remains = Remains([], None)
         self.nodes: list[NodeStatistics] = []
-        self.wall_s = 0.0
-        self.world_ns = 0
+        self.clocks = Clocks()
         self.answers = 0
 
     def facts(self) -> dict[str, Any]:
@@ -158,7 +140,7 @@ class _Run:
                     nursery.start_soon(self._let_crash, world)
                     await world.conduct()
                     nursery.cancel_scope.cancel()
-                self.wall_s, self.world_ns = time.perf_counter() - began_s, world.now_ns
+                self.clocks.wall_s, self.clocks.world_ns = time.perf_counter() - began_s, world.now_ns
 
             await run_drivers(world, system.drivers(world), conduct)
             self.answers = world.events
@@ -198,7 +180,6 @@ class _Run:
                 if self._uses_vmalloc and link.areas < LIST_MOST:
                     needed = f"{LIST_MOST}, for workload.kind {scenario.workload.kind}"
                     raise BadInput(f"{member.endpoint}: --areas", str(link.areas), needed)
-            assert scenario is self._system.scenario, "one run, one scenario"
             yield links
             nursery.cancel_scope.cancel()
 
@@ -231,7 +212,7 @@ class _Run:
         return await self._statistics(desk)
 
     async def _collect(self, desk: Desk, before: Sequence[NodeStatistics]) -> None:
-        """List what the nodes hold, and count the requests of the run."""
+        """List what the nodes hold and what they forward, and count the requests of the run."""
         after = await self._statistics(desk)
         self.nodes = [
             NodeStatistics(now.node_id, now.areas, now.bytes_busy, max(0, now.requests - then.requests - 1))
@@ -244,7 +225,8 @@ class _Run:
             if self._uses_vmalloc:
                 lazy = await desk.list_areas(address, partial(ListLazy, node_id))
                 pooled = await desk.list_areas(address, partial(ListPools, node_id))
-            nodes.append(NodeAreas(node_id, busy, lazy, pooled))
+            moved = await desk.list_moved(address, node_id, LISTED)
+            nodes.append(NodeAreas(node_id, busy, lazy, pooled, moved=moved))
         if self._system.workload.uses_free_space:
             free = await desk.list_areas(FREE_SPACE, lambda start: ListFree(start, LISTED))
         self.remains = Remains(nodes, free, await self._lazy_pages(desk) if self._uses_vmalloc else 0)

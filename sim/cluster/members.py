@@ -26,7 +26,8 @@ from actors.vmap import LAZY_PAGES
 from actors.world import Address
 from sim.cluster.hosting import parse_nodes
 from sim.errors import BadInput
-from sim.scenario.file import read_toml, structure_as
+from sim.scenario.converter import structure_as
+from sim.scenario.file import read_toml
 
 
 @frozen

@@ -1,7 +1,8 @@
 """Commands: one file each, of the command's name; what it calls `command` is what `vmapsim NAME` does.
 
-What they share is here: exit codes, the session, the console to print on, the bar that shows progress. What a
-command needs is imported when it runs, so that `--help` answers at once; attrs would be a third of what it loads.
+What they share is here: exit codes, options, the session, the console to print on, the bar that shows progress;
+what those share that run a scenario is in `_running.py`. What a command needs is imported when it runs, so that
+`--help` answers at once; attrs would be a third of what it loads.
 """
 
 import sys
@@ -55,6 +56,31 @@ class Session:
             force_terminal=self.terminal or None,
             width=None if self.terminal else PIPE_COLUMNS,
         )
+
+
+def set_option(does: str) -> Callable[[Decorated], Decorated]:
+    """Give a command the option `--set`, the texts of which it gets as `settings`."""
+    return click.option("--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help=does)
+
+
+def seed_option(does: str) -> Callable[[Decorated], Decorated]:
+    """Give a command the option `--seed`."""
+    return click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help=does)
+
+
+def out_option(is_what: str, metavar: str | None = None) -> Callable[[Decorated], Decorated]:
+    """Give a command the option `--out`."""
+    return click.option("--out", type=click.Path(path_type=Path), metavar=metavar, help=is_what)
+
+
+def jobs_option() -> Callable[[Decorated], Decorated]:
+    """Give a command the option `--jobs`."""
+    return click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes [default: all cores].")
+
+
+def quiet_option(written: str) -> Callable[[Decorated], Decorated]:
+    """Give a command the option `--quiet`; `written` is what is left to read."""
+    return click.option("--quiet", is_flag=True, help=f"Print nothing; the exit code and {written} say it all.")
 
 
 def with_extensions(command: Decorated) -> Decorated:

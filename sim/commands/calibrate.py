@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, bar, default_out, printable, with_extensions
+from sim.commands import (
+    CHECK_FAILED,
+    Session,
+    bar,
+    default_out,
+    jobs_option,
+    out_option,
+    printable,
+    quiet_option,
+    seed_option,
+    with_extensions,
+)
 
 if TYPE_CHECKING:
     from sim.calibration.solution import Progress
@@ -17,12 +28,10 @@ if TYPE_CHECKING:
     "the runs with the fitted constants, 2 bad input, 130 interrupted.",
 )
 @click.argument("targets", type=click.Path(path_type=Path))
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help="Change the seed of all runs.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="The file [default: out/TARGETS/costs.toml]."
-)
-@click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes [default: all cores].")
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the file say it all.")
+@seed_option("Change the seed of all runs.")
+@out_option("The file [default: out/TARGETS/costs.toml].", metavar="FILE")
+@jobs_option()
+@quiet_option("the file")
 @with_extensions
 @click.pass_obj
 def command(
@@ -34,7 +43,7 @@ def command(
     from sim.calibration.runs import Evaluator
     from sim.calibration.screen import show_solution
     from sim.calibration.solution import calibrate
-    from sim.results import prepared, write_whole
+    from sim.files import prepared, write_whole
     from sim.study.runners import Pool, all_cores
 
     asked = load_targets(targets, seed)

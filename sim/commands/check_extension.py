@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sim.commands import CHECK_FAILED, printable
+from sim.commands import CHECK_FAILED, printable, set_option
 
 
 @click.command(
@@ -12,13 +12,7 @@ from sim.commands import CHECK_FAILED, printable
     epilog="Exit codes: 0 it holds, 1 it does not (one line on stderr says how, and for what), 2 bad input.",
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="TABLE.KEY=VALUE",
-    help="Change the scenarios in which a workload is judged; may be repeated.",
-)
+@set_option("Change the scenarios in which a workload is judged; may be repeated.")
 @click.pass_context
 def command(context: click.Context, file: Path, settings: tuple[str, ...]) -> int:
     """Hold FILE, a policy, strategy, workload, … to the contract that the built-in ones pass."""

@@ -18,7 +18,7 @@ from sim.commands import Session
 def command(session: Session, a: Path, b: Path, as_json: bool) -> None:
     """Show the results in folders A and B side by side, and how much B differs from A."""
     from sim.comparison import compared, show_comparison
-    from sim.results import to_json
+    from sim.files import to_json
 
     found = compared(a, b)
     if as_json:

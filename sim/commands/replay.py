@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, printable, progress, with_extensions
+from sim.commands import CHECK_FAILED, Session, out_option, printable, progress, with_extensions
 
 if TYPE_CHECKING:
     from sim.partition import Partition
@@ -34,7 +34,7 @@ PARTITION = "partition.json"
     metavar="FILE",
     help="The machine's /proc/vmallocinfo when the recording began.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for results [default: out/TRACE].")
+@out_option("Folder for results [default: out/TRACE].")
 @click.option(
     "--vmallocinfo",
     type=click.Path(path_type=Path),
@@ -72,9 +72,9 @@ def _replay(
 ) -> int:
     from protocol.kernel import KERNELS
     from sim.errors import BadInput
+    from sim.files import prepared, to_json, write_files
     from sim.replay import AUTO, replay
     from sim.replay.report import results_of, show_replay
-    from sim.results import prepared, to_json, write_files
     from sim.traces.lines import STANDARD_INPUT, place_of
     from sim.traces.read import read_trace
     from sim.vmallocinfo import read_vmallocinfo
@@ -114,7 +114,7 @@ def _show_partition(session: Session, vmallocinfo: Path, cpus: int | None, out: 
 
 
 def _write(report: "Partition", folder: Path) -> None:
-    from sim.results import prepared, to_json, write_files
+    from sim.files import prepared, to_json, write_files
 
     with prepared([folder]):
         write_files(folder, {PARTITION: to_json(report.as_dict())})

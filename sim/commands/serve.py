@@ -1,10 +1,15 @@
 """`serve`: host node actors in this process."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sim.commands import with_extensions
+
+if TYPE_CHECKING:
+    from actors.cluster.endpoint import Certificates
 
 
 @click.command(
@@ -48,27 +53,18 @@ def command(
     until_eof: bool,
 ) -> int:
     """Host node actors and serve them at ENDPOINT."""
-    import signal
     from functools import partial
 
-    import trio
-
-    from actors.cluster.endpoint import Certificates, parse_endpoint
+    from actors.cluster.endpoint import parse_endpoint
     from protocol.area import ZoneLayout
     from protocol.connection import Limits
     from sim.cluster.hosting import Hosting, new_log, parse_nodes, serve
     from sim.errors import BadInput
-    from sim.garbage import rare_collections
     from sim.scenario.file import choose_kernel
 
     node_ids, nr_nodes = parse_nodes(nodes, "--nodes")
     if one_lock and len(node_ids) != nr_nodes:
         raise BadInput("--one-lock", f"{len(node_ids)} of {nr_nodes} nodes", "all nodes in one process")
-    certificates = None
-    if tls_cert is not None or tls_key is not None or client_ca is not None:
-        if tls_cert is None or tls_key is None or client_ca is None:
-            raise BadInput("--tls-cert, --tls-key, --client-ca", "some of them", "all three, or none")
-        certificates = Certificates(tls_cert, tls_key, client_ca)
     space = choose_kernel(kernel, page_size, choices)
     hosting = Hosting(
         ZoneLayout(nr_nodes, zone_size), node_ids, one_lock, free, space.chosen_kernel, space.space.page_size
@@ -78,13 +74,35 @@ def command(
         hosting,
         parse_endpoint(where, "--listen"),
         state,
-        certificates,
+        _certificates(tls_cert, tls_key, client_ca),
         limits=Limits(asks=in_flight, areas=areas),
         connections=connections,
         until_eof=until_eof,
         log=new_log(),
     )
-    # While it runs they stop it; what comes when it has begun to stop is as good as what made it begin.
+    _run_until_stopped(serving)
+    return 0
+
+
+def _certificates(cert: Path | None, key: Path | None, client_ca: Path | None) -> "Certificates | None":
+    from actors.cluster.endpoint import Certificates
+    from sim.errors import BadInput
+
+    if cert is None and key is None and client_ca is None:
+        return None
+    if cert is None or key is None or client_ca is None:
+        raise BadInput("--tls-cert, --tls-key, --client-ca", "some of them", "all three, or none")
+    return Certificates(cert, key, client_ca)
+
+
+def _run_until_stopped(serving: "Callable[[], Awaitable[None]]") -> None:
+    """Run a server until a signal stops it; further ones are as good as the one that made it begin to stop."""
+    import signal
+
+    import trio
+
+    from sim.garbage import rare_collections
+
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with rare_collections():
@@ -93,4 +111,3 @@ def command(
         for number, handler in before.items():
             signal.signal(number, handler)
         raise
-    return 0

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, bar, default_out, printable, rate, with_extensions
+from sim.commands import (
+    CHECK_FAILED,
+    Session,
+    bar,
+    default_out,
+    jobs_option,
+    out_option,
+    printable,
+    quiet_option,
+    rate,
+    seed_option,
+    set_option,
+    with_extensions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,15 +37,15 @@ if TYPE_CHECKING:
     "was when it is run again. Exit codes: 0 done, 1 a check or a cell failed, 2 bad input, 130 interrupted.",
 )
 @click.argument("study", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help="Change a key of all cells.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help="Change the seed of all seeds.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for results [default: out/STUDY].")
-@click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes [default: all cores].")
+@set_option("Change a key of all cells.")
+@seed_option("Change the seed of all seeds.")
+@out_option("Folder for results [default: out/STUDY].")
+@jobs_option()
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Run on a Dask cluster: tcp://HOST:PORT, or local to start one."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print study.json instead of tables.")
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit code and the files say it all.")
+@quiet_option("the files")
 @with_extensions
 @click.pass_obj
 def command(
@@ -74,7 +87,7 @@ def _conduct(
     session: Session, study: "Study", cells: "Sequence[Cell]", runner: "Runner", quiet: bool
 ) -> "list[CellResult]":
     """Run what is missing and write all files of the study."""
-    from sim.results import prepared
+    from sim.files import prepared
     from sim.study import campaign, store
     from sim.study.outputs import outputs_of
 

@@ -8,7 +8,7 @@ from sim import workloads
 from sim.contracts import Breach, Clause, judged
 from sim.scenario.file import structure
 from sim.scenario.model import Scenario
-from sim.scenario.settings import Table, put, read_settings
+from sim.scenario.settings import Table, put_all, read_settings
 from sim.simulation import Outcome, simulate
 from sim.workloads import Plan, plan
 
@@ -76,8 +76,7 @@ def hold(name: str, clause: Clause, settings: tuple[str, ...] = (), beside: Path
     for shape in SHAPES:
         given: Table = {"workload.kind": name, "workload.operations": OPERATIONS, "workload.preload_areas": 40}
         table: Table = {}
-        for key, value in (given | shape | read_settings(settings)).items():
-            put(table, key, value, key)
+        put_all(table, given | shape | read_settings(settings), "")
         clause(structure(table, "the contract of workloads"), beside)
 
 

@@ -2,7 +2,8 @@
 
 Counted in mm/vmalloc.c (v6.8): a line of another area that is read or written because of where an area is in its
 tree and list. What only the requester touches (the area at hand, its vm_struct) is in its own cache and costs
-nothing.
+nothing. Areas that are elsewhere (`protocol.beside`), which no kernel has, count like those of a tree; one that
+migrates leaves its tree and comes to them after one search.
 """
 
 from collections.abc import Sequence
@@ -11,20 +12,23 @@ from attrs import frozen
 
 from protocol.messages import (
     AddLazyPages,
+    Adopt,
     Allocate,
     Allocated,
     AllocatePercpu,
     Areas,
-    DetachLazy,
     Find,
     FindExceed,
     FindRange,
     FindUnlink,
+    Forget,
     Insert,
     InsertBatch,
     LazyInsert,
+    Migrate,
     PoolTake,
     ReadLazyPages,
+    Refer,
     Release,
     ReleaseMany,
     Reply,
@@ -77,14 +81,14 @@ def touched(request: Request, reply: Reply) -> Touched:
     match request:
         case Find(addr=addr) | FindExceed(addr=addr) | TryFind(addr=addr) | FindRange(addr=addr):
             return Touched((addr,), True, READ, writes=False)
-        case Insert(area=area):
+        case Insert(area=area) | LazyInsert(area=area) | Adopt(area=area):
             return Touched((area.va_start,), True, INSERTED)
-        case LazyInsert(area=area):
-            return Touched((area.va_start,), True, INSERTED)
-        case InsertBatch(areas=areas):
+        case InsertBatch(areas=areas) | Refer(areas=areas):
             return Touched([area.va_start for area in areas], True, INSERTED)
-        case FindUnlink(addr=addr) | Unlink(va_start=addr):
+        case FindUnlink(addr=addr) | Unlink(va_start=addr) | Forget(va_start=addr):
             return Touched((addr,), True, UNLINKED)
+        case Migrate(va_start=addr):
+            return Touched((addr,), True, UNLINKED + INSERTED)
         case SetupVm():
             return _NOTHING
         case Allocate():
@@ -100,7 +104,5 @@ def touched(request: Request, reply: Reply) -> Touched:
             return _COUNTER
         case PoolTake():
             return Touched((0,), False, POOLED)
-        case DetachLazy():
-            return _HEAD
         case _:
             return _HEAD

@@ -2,14 +2,14 @@
 
 from attrs import field, frozen
 
-from actors.world import Address
 from protocol.work import Work
+from sim.costs._places import BetweenPlaces
 from sim.placement import Placement
 from sim.scenario.model import Scenario
 
 
 @frozen
-class MessagePassing:
+class MessagePassing(BetweenPlaces):
     """Actors on a network: `lock_ns * holds + visit_ns * visited + insert_ns * (moved - 1)`, and links.
 
     `visited` is `n.bit_length()` for a tree of n areas at the start of service. The defaults stand for a
@@ -19,12 +19,10 @@ class MessagePassing:
     a further area of a batch finds the lock held and the top of the tree in the cache.
     """
 
-    placement: Placement
     lock_ns: int = 20
     visit_ns: int = 8
     insert_ns: int = 40
     fixed: bool = field(default=True, init=False)
-    memory: None = field(default=None, init=False)
 
     def service_ns(self, work: Work) -> int:
         """See `CostModel.service_ns`."""
@@ -32,20 +30,6 @@ class MessagePassing:
         if work.moved > 1:
             service_ns += self.insert_ns * (work.moved - 1)
         return service_ns
-
-    def link_ns(self, cpu: int, address: Address) -> int:
-        """See `CostModel.link_ns`."""
-        return self.placement.link_ns(cpu, address)
-
-    @property
-    def uniform_link_ns(self) -> int | None:
-        """See `CostModel.uniform_link_ns`."""
-        return self.placement.topology.uniform_ns
-
-    @property
-    def fixed_links(self) -> bool:
-        """See `CostModel.fixed_links`."""
-        return self.placement.topology.fixed
 
 
 def message_passing(scenario: Scenario, placement: Placement) -> MessagePassing:

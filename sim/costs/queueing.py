@@ -6,28 +6,26 @@ servers), whose mean wait is known: the simulator can be held against theory (do
 
 from random import Random
 
-from attrs import define, field
+from attrs import field, frozen
 
-from actors.world import Address
 from protocol.work import Work
 from sim.chance import exponential, stream
+from sim.costs._places import BetweenPlaces
 from sim.placement import Placement
 from sim.scenario.model import Scenario
 
 
-@define
-class Queueing:
+@frozen
+class Queueing(BetweenPlaces):
     """Servers of queueing theory: service takes `mean_ns` on average, whatever is asked; links by `placement`.
 
     Every lock draws from a stream of its own: compared runs that serve the same requests at a lock in the same
     order serve them equally long. Times are rounded to whole nanoseconds.
     """
 
-    placement: Placement
     seed: int
     mean_ns: int
     distribution: str
-    memory: None = field(default=None, init=False)
     _streams: dict[str, Random] = field(factory=dict)
 
     def service_ns(self, work: Work) -> int:
@@ -38,20 +36,6 @@ class Queueing:
         if random is None:
             random = self._streams[work.lock] = stream(self.seed, f"service/{work.lock}")
         return round(self.mean_ns * exponential(random))
-
-    def link_ns(self, cpu: int, address: Address) -> int:
-        """See `CostModel.link_ns`."""
-        return self.placement.link_ns(cpu, address)
-
-    @property
-    def uniform_link_ns(self) -> int | None:
-        """See `CostModel.uniform_link_ns`."""
-        return self.placement.topology.uniform_ns
-
-    @property
-    def fixed_links(self) -> bool:
-        """See `CostModel.fixed_links`."""
-        return self.placement.topology.fixed
 
     @property
     def fixed(self) -> bool:

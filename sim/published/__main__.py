@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from sim.files import write_files
 from sim.published.page import page
 from sim.published.runs import ALL, FOLDER, RESULTS, carry_out, kept, text_of
-from sim.results import write_files
 
 
 @click.command()

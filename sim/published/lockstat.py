@@ -12,8 +12,9 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from sim.files import write_whole
 from sim.lock_stat import ClassStatistics, read_lock_stat
-from sim.results import results_of, write_whole
+from sim.results import results_of
 from sim.scenario.file import load_scenarios
 from sim.scenario.model import Scenario
 from sim.simulation import simulate

@@ -7,7 +7,7 @@ from typing import Any
 from sim.report.figures import shared_figures
 from sim.report.page import Page, render, table_of
 from sim.report.sweeps import groups_of, study_figures
-from sim.scenario.file import unstructure
+from sim.scenario.converter import unstructure
 from sim.study.campaign import CellResult
 from sim.study.cells import code_digest
 from sim.study.model import Study

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sim.results import write_whole
+from sim.files import write_whole
 from sim.review.answers import STUDIES
 from sim.review.page import DATA, page, pictures
 from sim.review.pictures import draw

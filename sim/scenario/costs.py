@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 import sim.costs
 from protocol import registry
-from sim.scenario.values import allowed, between, one_of
+from sim.scenario.values import FILE, allowed, between, one_of
 
 DISTRIBUTIONS = ("exponential", "fixed")
 """What service times can be drawn from."""
@@ -19,7 +19,6 @@ _COST_NS = between(0, 10**9)
 _LATENCY_NS = allowed(lambda value: 0.0 <= value <= 1e9, "a number from 0 to 1e9")
 _LINES = allowed(lambda value: 0.0 <= value <= 1000.0, "a number from 0 to 1000")
 _BYTES = between(0, 2**50)
-_FILE = allowed(lambda value: "\0" not in value, "a file's name")
 
 
 @frozen
@@ -50,8 +49,8 @@ class Costs:
     """
 
     model: str = field(default="message-passing", validator=one_of(lambda: registry.names(sim.costs)))
-    preset: str = field(default="", validator=_FILE)
-    file: str = field(default="", validator=_FILE)
+    preset: str = field(default="", validator=FILE)
+    file: str = field(default="", validator=FILE)
     lock_ns: int = field(default=20, validator=_COST_NS)
     visit_ns: int = field(default=8, validator=_COST_NS)
     insert_ns: int = field(default=40, validator=_COST_NS)

@@ -113,9 +113,7 @@ class Faults:
     crashes: list[Crashes] = field(factory=list)
     partitions: list[Partitions] = field(factory=list)
     slow: list[Slow] = field(factory=list)
-    also: list[str] = field(
-        factory=list, validator=Allowed(lambda names: set(names) <= set(_others()), _others_in_words)
-    )
+    also: list[str] = field(factory=list, validator=_OTHERS)
 
     @property
     def any(self) -> bool:

@@ -7,31 +7,21 @@ variant would take from there is refused.
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any
 
-import cattrs
-from attrs import asdict, evolve, fields, frozen, has
-from cattrs.cols import list_structure_factory
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
-from cattrs.gen import make_dict_structure_fn
+from attrs import asdict, evolve, frozen
 
 from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
+from sim.files import RESULT_FILES
 from sim.scenario import presets
+from sim.scenario.converter import structure_as
 from sim.scenario.faults import fits, patterns
 from sim.scenario.model import KernelChoices, Scenario
-from sim.scenario.settings import Table, leaves, put, read_settings, shown
-from sim.scenario.values import Impossible
-
-T = TypeVar("T")
-
-
-RESULT_FILES = ("log.jsonl", "results.json", "report.html", "timeline.perfetto-trace")
-"""What a run writes into its folder; no variant can have such a name."""
+from sim.scenario.settings import Table, put_all, read_settings, settings_of, shown, tables_of
 
 
 @frozen
@@ -62,8 +52,7 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
     changes = read_settings(settings)
     if seed is not None:
         changes["seed"] = seed
-    for key, value in changes.items():
-        put(table, key, value, f"--set {key}")
+    put_all(table, changes, "--set ")
     file = ScenarioFile(
         path,
         structure(table, str(path), changes.keys(), path.parent),
@@ -99,20 +88,11 @@ def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:
             raise BadInput(f"{where}: faults.{key}", shown(pattern), known)
 
 
-def structure_as(kind: type[T], table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset()) -> T:
-    """Make an attrs class of a table, as `structure` makes scenarios. Raises `BadInput`, which names the key."""
-    try:
-        return _CONVERTER.structure(table, kind)
-    except (ClassValidationError, Impossible) as error:
-        raise _bad_input(where, set_keys, error) from None
-
-
 def choose_kernel(kernel: str, page_size: int, choices: Sequence[str]) -> Scenario:
     """Make a scenario of a kernel, choices such as "pools=false" and a page size. Raises `BadInput`."""
     table: Table = {}
-    settings = [f"kernel.{choice}" for choice in choices]
-    for key, value in {**read_settings(settings), "space.page_size": page_size, "space.kernel": kernel}.items():
-        put(table, key, value, f"--choose {key}")
+    settings = read_settings([f"kernel.{choice}" for choice in choices])
+    put_all(table, {**settings, "space.page_size": page_size, "space.kernel": kernel}, "--choose ")
     return structure(table, "--kernel, --page-size, --choose")
 
 
@@ -133,12 +113,6 @@ def _with_its_kernel(scenario: Scenario, table: Mapping[str, Any]) -> Scenario:
     return scenario
 
 
-def unstructure(scenario: Scenario) -> Table:
-    """Give the scenario as plain tables, every key resolved."""
-    table: Table = _CONVERTER.unstructure(scenario)
-    return table
-
-
 def read_toml(path: Path) -> Table:
     """Read a TOML file. Raises `BadInput`."""
     try:
@@ -153,13 +127,8 @@ def read_toml(path: Path) -> Table:
 
 def _variants(table: Table, variant_tables: object, path: Path, set_keys: Set[str]) -> Iterator[NamedScenario]:
     where = str(path)
-    if not isinstance(variant_tables, list):
-        raise BadInput(f"{where}: variant", shown(variant_tables), "[[variant]] tables")
     names: set[str] = set()
-    for number, variant in enumerate(variant_tables, start=1):
-        here = f"{where}: variant {number}"
-        if not isinstance(variant, dict):
-            raise BadInput(here, shown(variant), "a table with name and set")
+    for here, variant in tables_of(variant_tables, where, "variant", "a table with name and set"):
         unknown = sorted(variant.keys() - {"name", "set"})
         if unknown:
             raise BadInput(f"{here}: {unknown[0]}", "an unknown key", "name, set")
@@ -167,14 +136,8 @@ def _variants(table: Table, variant_tables: object, path: Path, set_keys: Set[st
         if not isinstance(name, str) or not _is_folder_name(name) or name.casefold() in names:
             raise BadInput(f"{here}: name", shown(name), "a name of its own that can be a folder's")
         names.add(name.casefold())
-        settings = variant.get("set", {})
-        if not isinstance(settings, dict):
-            raise BadInput(f"{here}: set", shown(settings), 'a table of "table.key" = value')
-        changed, varied = deepcopy(table), Table()
-        for outer, value in settings.items():
-            varied.update(leaves(outer, value, f"{here}: set"))
-        for key, value in varied.items():
-            put(changed, key, value, f"{here}: {key}")
+        changed, varied = deepcopy(table), settings_of(variant.get("set", {}), f"{here}: set")
+        put_all(changed, varied, f"{here}: ")
         scenario = structure(changed, f"{where}: variant {name!r}", set_keys - varied.keys(), path.parent)
         yield NamedScenario(name, scenario, varied)
 
@@ -197,108 +160,3 @@ def _is_folder_name(name: str) -> bool:
         and name.casefold() not in {"", ".", "..", *RESULT_FILES}
         and not any(character in '/\\:*?"<>|' for character in name)
     )
-
-
-# -- structuring ----------------------------------------------------------------------------------
-
-
-class _IllTyped(ValueError):
-    def __init__(self, found: object, allowed: str) -> None:
-        super().__init__(allowed)
-        self.found = found
-        self.allowed = allowed
-
-
-def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
-
-    def table_of_keys(kind: type[Any]) -> Any:
-        structure_keys = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
-
-        def hook(value: object, kind: object) -> object:
-            if not isinstance(value, Mapping):
-                raise _IllTyped(value, "a table of keys")
-            return structure_keys(value, kind)
-
-        return hook
-
-    converter.register_structure_hook_factory(has, table_of_keys)
-
-    def strict(kind: type, words: str, also: tuple[type, ...] = ()) -> None:
-        def hook(value: object, _kind: object) -> object:
-            if type(value) is kind:
-                return value
-            if type(value) in also:
-                with suppress(OverflowError):
-                    return kind(value)
-            raise _IllTyped(value, words)
-
-        converter.register_structure_hook(kind, hook)
-
-    strict(int, "an integer")
-    strict(float, "a number", also=(int,))
-    strict(bool, "true or false")
-    strict(str, "a string")
-
-    def lists(kind: Any, words: str) -> None:
-        structure_list = converter.get_structure_hook(kind)
-
-        def hook(value: object, kind: Any) -> object:
-            if not isinstance(value, list):
-                raise _IllTyped(value, words)
-            return structure_list(value, kind)
-
-        converter.register_structure_hook_func(lambda found: found == kind, hook)
-
-    lists(list[int], "a list of integers")
-    lists(list[str], "a list of strings")
-    lists(list[list[int]], "a list of lists of integers")
-
-    def is_list_of_tables(kind: Any) -> bool:
-        return get_origin(kind) is list and has(get_args(kind)[0])
-
-    def tables(kind: Any) -> Any:
-        structure_tables = list_structure_factory(kind, converter)
-
-        def hook(value: object, kind: object) -> object:
-            if not isinstance(value, list):
-                raise _IllTyped(value, "a list of tables")
-            return structure_tables(value, kind)
-
-        return hook
-
-    converter.register_structure_hook_factory(is_list_of_tables, tables)
-    return converter
-
-
-_CONVERTER = _make_converter()
-
-
-def _bad_input(where: str, set_keys: Set[str], error: Exception, path: tuple[str, ...] = ()) -> BadInput:
-    """Turn the first of cattrs' nested errors into one line."""
-
-    def refuse(keys: str, found: str, allowed: str) -> BadInput:
-        named = ".".join((*path, keys) if keys else path)
-        given = any(_touches(set_key, ".".join((*path, key))) for key in keys.split(" + ") for set_key in set_keys)
-        return BadInput(f"--set {named}" if given else f"{where}: {named}", found, allowed)
-
-    match error:
-        case ClassValidationError() | IterableValidationError():
-            inner = error.exceptions[0]
-            for note in getattr(inner, "__notes__", ()):
-                step = getattr(note, "name", None) or str(note.index)
-                path = (*path, step)
-            return _bad_input(where, set_keys, inner, path)
-        case ForbiddenExtraKeysError():
-            known = ", ".join(attribute.name for attribute in fields(error.cl))
-            return refuse(min(error.extra_fields) or '""', "an unknown key", known)
-        case Impossible():
-            return refuse(error.key, shown(error.found), error.allowed)
-        case _IllTyped():
-            return refuse("", shown(error.found), error.allowed)
-    raise error
-
-
-def _touches(set_key: str, key: str) -> bool:
-    """Whether what is at `key` came from `set_key`: it is that, or within it, or a table that it made."""
-    return f"{key}.".startswith(f"{set_key}.") or set_key.startswith(f"{key}.")

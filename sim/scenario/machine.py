@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 import sim.topologies
 from protocol import registry
-from sim.scenario.values import NS, allowed, between, one_of
+from sim.scenario.values import FILE, NS, allowed, between, one_of
 
 PLACEMENTS = ("round-robin", "packed", "list")
 """How nodes can be dealt out to CPUs' places."""
@@ -73,7 +73,7 @@ class Hosts:
     room_ns: int = field(default=30_000, validator=NS)
     distribution: str = field(default="constant", validator=one_of(lambda: list(DISTRIBUTIONS)))
     spread: float = field(default=0.5, validator=allowed(lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1"))
-    file: str = field(default="", validator=allowed(lambda value: "\0" not in value, "a file's name"))
+    file: str = field(default="", validator=FILE)
 
 
 @frozen

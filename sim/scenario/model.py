@@ -20,28 +20,23 @@ from protocol.pools import MAX_VA_SIZE_PAGES
 from sim.scenario.costs import Costs
 from sim.scenario.faults import Faults
 from sim.scenario.machine import Machine
-from sim.scenario.values import SHARE as _SHARE
-from sim.scenario.values import Impossible
-from sim.scenario.values import allowed as _allowed
-from sim.scenario.values import between as _between
-from sim.scenario.values import one_of as _one_of
+from sim.scenario.values import FILE, SHARE, Impossible, allowed, between, one_of
 
 DEFAULT_KERNEL = "6.16"
 
 
-_PAGE_SIZE = _allowed(
+_PAGE_SIZE = allowed(
     lambda value: 4096 <= value <= 65536 and value & (value - 1) == 0, "4096, 8192, 16384, 32768 or 65536"
 )
-_PAGES = _allowed(
+_PAGES = allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 2**20,
     "[fewest, most] with 1 <= fewest <= most <= 1048576",
 )
-_NAME = _allowed(lambda value: value.strip(), "a name")
-_GROUPS = _allowed(
+_NAME = allowed(lambda value: value.strip(), "a name")
+_GROUPS = allowed(
     lambda value: len(value) == 2 and 1 <= value[0] <= value[1] <= 64,
     "[fewest, most] with 1 <= fewest <= most <= 64",
 )
-_FILE = _allowed(lambda value: "\0" not in value, "a file's name")
 
 
 @frozen
@@ -52,10 +47,10 @@ class Space:
     pages. A zone of 0 pages is one of one byte, as in kernel `v3-04`, and only there.
     """
 
-    nodes: int = field(default=16, validator=_between(1, 1024))
-    zone_pages: int = field(default=16, validator=_between(0, 2**20))
+    nodes: int = field(default=16, validator=between(1, 1024))
+    zone_pages: int = field(default=16, validator=between(0, 2**20))
     page_size: int = field(default=4096, validator=_PAGE_SIZE)
-    kernel: str = field(default=DEFAULT_KERNEL, validator=_one_of(lambda: list(KERNELS)))
+    kernel: str = field(default=DEFAULT_KERNEL, validator=one_of(lambda: list(KERNELS)))
 
     def __attrs_post_init__(self) -> None:
         if not self.zone_pages and KERNELS[self.kernel].zone_pages:
@@ -73,7 +68,7 @@ def _choice(name: str) -> Any:
     default = getattr(KERNELS[DEFAULT_KERNEL], name)
     values = list(CHOICES[name].values)
     words = ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
-    return field(default=default, validator=_allowed(lambda value: value in values, words))
+    return field(default=default, validator=allowed(lambda value: value in values, words))
 
 
 @frozen
@@ -86,7 +81,7 @@ class KernelChoices:
     busy_locks: int = _choice("busy_locks")
     vread: str = _choice("vread")
     pools: bool = _choice("pools")
-    pool_limit: int = field(default=MAX_VA_SIZE_PAGES, validator=_between(1, 2**20))
+    pool_limit: int = field(default=MAX_VA_SIZE_PAGES, validator=between(1, 2**20))
     decay: str = _choice("decay")
     shrinker: str = _choice("shrinker")
     lazy: str = _choice("lazy")
@@ -106,17 +101,17 @@ class KernelChoices:
 class Lookup:
     """`[lookup]`: which nodes a lookup asks; `extra` is for `bounded`."""
 
-    policy: str = field(default="backward", validator=_one_of(lambda: registry.names(protocol.policies)))
-    extra: int = field(default=1, validator=_between(0, 1024))
+    policy: str = field(default="backward", validator=one_of(lambda: registry.names(protocol.policies)))
+    extra: int = field(default=1, validator=between(0, 1024))
 
 
 @frozen
 class Batch:
     """`[batch]`: how many areas a batch has and how it is inserted; `chunk` is for `chunked`."""
 
-    strategy: str = field(default="grouped", validator=_one_of(lambda: registry.names(protocol.strategies)))
-    areas: int = field(default=16, validator=_between(1, 10**6))
-    chunk: int = field(default=8, validator=_between(1, 10**6))
+    strategy: str = field(default="grouped", validator=one_of(lambda: registry.names(protocol.strategies)))
+    areas: int = field(default=16, validator=between(1, 10**6))
+    chunk: int = field(default=8, validator=between(1, 10**6))
 
 
 @frozen
@@ -127,12 +122,12 @@ class Mix:
     `miss` the share at an address where nothing is.
     """
 
-    find: float = field(default=0.70, validator=_SHARE)
-    insert: float = field(default=0.15, validator=_SHARE)
-    unlink: float = field(default=0.15, validator=_SHARE)
-    insert_batch: float = field(default=0.0, validator=_SHARE)
-    interior: float = field(default=0.10, validator=_SHARE)
-    miss: float = field(default=0.0, validator=_SHARE)
+    find: float = field(default=0.70, validator=SHARE)
+    insert: float = field(default=0.15, validator=SHARE)
+    unlink: float = field(default=0.15, validator=SHARE)
+    insert_batch: float = field(default=0.0, validator=SHARE)
+    interior: float = field(default=0.10, validator=SHARE)
+    miss: float = field(default=0.0, validator=SHARE)
 
     def __attrs_post_init__(self) -> None:
         total = self.find + self.insert + self.unlink + self.insert_batch
@@ -148,7 +143,7 @@ class Mix:
 class Migration:
     """`[workload.migrate]`: the `share` of operations before which a CPU moves one of its areas to another node."""
 
-    share: float = field(default=0.05, validator=_SHARE)
+    share: float = field(default=0.05, validator=SHARE)
 
 
 @frozen
@@ -162,11 +157,11 @@ class TraceUse:
     """
 
     lookups: float = field(
-        default=1.0, validator=_allowed(lambda value: 0.0 <= value <= 1000.0, "a number from 0 to 1000")
+        default=1.0, validator=allowed(lambda value: 0.0 <= value <= 1000.0, "a number from 0 to 1000")
     )
-    interior: float = field(default=0.25, validator=_SHARE)
+    interior: float = field(default=0.25, validator=SHARE)
     batched: bool = False
-    times: str = field(default="closed", validator=_one_of(lambda: ["closed", "recorded"]))
+    times: str = field(default="closed", validator=one_of(lambda: ["closed", "recorded"]))
 
 
 @frozen
@@ -178,9 +173,9 @@ class OpenLoad:
     """
 
     rate_per_s: float = field(
-        default=1e6, validator=_allowed(lambda value: 1e-3 <= value <= 1e12, "a number from 0.001 to 1e12")
+        default=1e6, validator=allowed(lambda value: 1e-3 <= value <= 1e12, "a number from 0.001 to 1e12")
     )
-    arrivals: str = field(default="poisson", validator=_one_of(lambda: ["poisson", "even"]))
+    arrivals: str = field(default="poisson", validator=one_of(lambda: ["poisson", "even"]))
 
 
 @frozen
@@ -197,19 +192,19 @@ class VmallocTest:
     `global_lock` all allocations, their pages included, are made one at a time.
     """
 
-    nr_threads: int = field(default=0, validator=_between(0, 65_535))
+    nr_threads: int = field(default=0, validator=between(0, 65_535))
     sequential_test_order: bool = False
-    test_repeat_count: int = field(default=1, validator=_between(1, 10**6))
-    test_loop_count: int = field(default=1_000_000, validator=_between(1, 2**31 - 1))
-    nr_pages: int = field(default=0, validator=_between(0, 2**20))
+    test_repeat_count: int = field(default=1, validator=between(1, 10**6))
+    test_loop_count: int = field(default=1_000_000, validator=between(1, 2**31 - 1))
+    nr_pages: int = field(default=0, validator=between(0, 2**20))
     use_huge: bool = False
-    run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
-    nr_pcpu_objects: int = field(default=35_000, validator=_between(1, 10**7))
-    grace_period_ns: int = field(default=54_500_000, validator=_between(0, 10**12))
-    slice_ns: int = field(default=3_000_000, validator=_between(1, 10**12))
-    cycles_per_us: int = field(default=1000, validator=_between(1, 10**6))
-    scale: int = field(default=1, validator=_between(1, 10**6))
-    lazy_scale: int = field(default=1, validator=_between(1, 10**6))
+    run_test_mask: int = field(default=7, validator=between(1, 2**13 - 1))
+    nr_pcpu_objects: int = field(default=35_000, validator=between(1, 10**7))
+    grace_period_ns: int = field(default=54_500_000, validator=between(0, 10**12))
+    slice_ns: int = field(default=3_000_000, validator=between(1, 10**12))
+    cycles_per_us: int = field(default=1000, validator=between(1, 10**6))
+    scale: int = field(default=1, validator=between(1, 10**6))
+    lazy_scale: int = field(default=1, validator=between(1, 10**6))
     global_lock: bool = False
 
     @property
@@ -233,12 +228,12 @@ class ModuleLoad:
     """
 
     name: str = field(default="", validator=_NAME)
-    times: int = field(default=1, validator=_between(1, 1000))
-    nr_threads: int = field(default=1, validator=_between(1, 65_535))
-    run_test_mask: int = field(default=7, validator=_between(1, 2**13 - 1))
-    test_loop_count: int = field(default=1_000_000, validator=_between(1, 2**31 - 1))
-    nr_pages: int = field(default=0, validator=_between(0, 2**20))
-    page_ns: int = field(default=0, validator=_between(0, 10**9))
+    times: int = field(default=1, validator=between(1, 1000))
+    nr_threads: int = field(default=1, validator=between(1, 65_535))
+    run_test_mask: int = field(default=7, validator=between(1, 2**13 - 1))
+    test_loop_count: int = field(default=1_000_000, validator=between(1, 2**31 - 1))
+    nr_pages: int = field(default=0, validator=between(0, 2**20))
+    page_ns: int = field(default=0, validator=between(0, 10**9))
 
 
 @frozen
@@ -252,10 +247,10 @@ class Modprobe:
     machine fall into step.
     """
 
-    tick_ns: int = field(default=4_000_000, validator=_between(1000, 10**9))
-    pause_ns: int = field(default=0, validator=_between(0, 10**12))
-    unload_ns: int = field(default=0, validator=_between(0, 10**12))
-    jitter: float = field(default=0.0, validator=_SHARE)
+    tick_ns: int = field(default=4_000_000, validator=between(1000, 10**9))
+    pause_ns: int = field(default=0, validator=between(0, 10**12))
+    unload_ns: int = field(default=0, validator=between(0, 10**12))
+    jitter: float = field(default=0.0, validator=SHARE)
 
     load: list[ModuleLoad] = field(factory=list)
 
@@ -276,27 +271,27 @@ class VmallocUse:
     x86_64 that is 512 pages, a huge page, and as far as their first chunk's memory happens to be.
     """
 
-    alloc: float = field(default=0.34, validator=_SHARE)
-    free: float = field(default=0.33, validator=_SHARE)
-    find: float = field(default=0.16, validator=_SHARE)
-    exceed: float = field(default=0.02, validator=_SHARE)
-    vread: float = field(default=0.02, validator=_SHARE)
-    map: float = field(default=0.05, validator=_SHARE)
-    unmap: float = field(default=0.05, validator=_SHARE)
-    percpu: float = field(default=0.01, validator=_SHARE)
-    dump_obj: float = field(default=0.015, validator=_SHARE)
-    unmap_aliases: float = field(default=0.002, validator=_SHARE)
-    shrink: float = field(default=0.001, validator=_SHARE)
-    vmallocinfo: float = field(default=0.002, validator=_SHARE)
-    ioremap: float = field(default=0.02, validator=_SHARE)
-    module: float = field(default=0.05, validator=_SHARE)
-    nonblocking: float = field(default=0.0, validator=_SHARE)
-    interior: float = field(default=0.10, validator=_SHARE)
-    held_areas: int = field(default=2_000, validator=_between(1, 10**7))
-    window_pages: int = field(default=0, validator=_between(0, 2**33))
+    alloc: float = field(default=0.34, validator=SHARE)
+    free: float = field(default=0.33, validator=SHARE)
+    find: float = field(default=0.16, validator=SHARE)
+    exceed: float = field(default=0.02, validator=SHARE)
+    vread: float = field(default=0.02, validator=SHARE)
+    map: float = field(default=0.05, validator=SHARE)
+    unmap: float = field(default=0.05, validator=SHARE)
+    percpu: float = field(default=0.01, validator=SHARE)
+    dump_obj: float = field(default=0.015, validator=SHARE)
+    unmap_aliases: float = field(default=0.002, validator=SHARE)
+    shrink: float = field(default=0.001, validator=SHARE)
+    vmallocinfo: float = field(default=0.002, validator=SHARE)
+    ioremap: float = field(default=0.02, validator=SHARE)
+    module: float = field(default=0.05, validator=SHARE)
+    nonblocking: float = field(default=0.0, validator=SHARE)
+    interior: float = field(default=0.10, validator=SHARE)
+    held_areas: int = field(default=2_000, validator=between(1, 10**7))
+    window_pages: int = field(default=0, validator=between(0, 2**33))
     percpu_groups: list[int] = field(factory=lambda: [1, 4], validator=_GROUPS)
-    percpu_pages: int = field(default=64, validator=_between(1, 2**18))
-    percpu_distance_pages: int = field(default=0, validator=_between(0, 2**32))
+    percpu_pages: int = field(default=64, validator=between(1, 2**18))
+    percpu_distance_pages: int = field(default=0, validator=between(0, 2**32))
 
     def __attrs_post_init__(self) -> None:
         total = sum(self.shares.values())
@@ -330,13 +325,13 @@ class Workload:
     `vmalloc`, `preload_areas` are a vmlist: areas of early boot that vmalloc_init() imports.
     """
 
-    kind: str = field(default="mix", validator=_one_of(_workloads))
-    operations: int = field(default=200_000, validator=_between(1, 10**12))
-    preload_areas: int = field(default=10_000, validator=_between(0, 10**7))
+    kind: str = field(default="mix", validator=one_of(_workloads))
+    operations: int = field(default=200_000, validator=between(1, 10**12))
+    preload_areas: int = field(default=10_000, validator=between(0, 10**7))
     pages: list[int] = field(factory=lambda: [1, 64], validator=_PAGES)
     guard: bool = True
-    think_ns: int = field(default=0, validator=_between(0, 10**12))
-    file: str = field(default="", validator=_FILE)
+    think_ns: int = field(default=0, validator=between(0, 10**12))
+    file: str = field(default="", validator=FILE)
     mix: Mix = field(factory=Mix)
     migrate: Migration = field(factory=Migration)
     open: OpenLoad = field(factory=OpenLoad)
@@ -354,15 +349,15 @@ class Warmup:
     the mean latency of the rest smallest, at most half. Locks, nodes and checks are those of the whole run.
     """
 
-    method: str = field(default="none", validator=_one_of(lambda: ["none", "fixed", "mser-5"]))
-    operations: int = field(default=0, validator=_between(0, 10**12))
+    method: str = field(default="none", validator=one_of(lambda: ["none", "fixed", "mser-5"]))
+    operations: int = field(default=0, validator=between(0, 10**12))
 
 
 @frozen
 class Scenario:
     """All that decides a run, but for the contents of the file that `workload.file` names."""
 
-    seed: int = field(default=1, validator=_between(0, 2**64 - 1))
+    seed: int = field(default=1, validator=between(0, 2**64 - 1))
     space: Space = field(factory=Space)
     kernel: KernelChoices = field(factory=KernelChoices)
     machine: Machine = field(factory=Machine)
@@ -392,18 +387,16 @@ class Scenario:
 
     def changed(self, settings: Mapping[str, Any]) -> "Scenario":
         """Give a scenario with some keys set; all others are as here, also those that a kernel chose."""
-        from sim.scenario.file import unstructure
+        from sim.scenario.converter import unstructure
 
         return self._made(unstructure(self), settings, "Scenario.changed")
 
     @classmethod
     def _made(cls, table: dict[str, Any], settings: Mapping[str, Any] | None, where: str) -> "Scenario":
         from sim.scenario.file import structure
-        from sim.scenario.settings import leaves, put
+        from sim.scenario.settings import put_all, settings_of
 
-        for outer, value in (settings or {}).items():
-            for key, inner in leaves(outer, value, where):
-                put(table, key, inner, f"{where}: {key}")
+        put_all(table, settings_of(settings or {}, where), f"{where}: ")
         return structure(table, where)
 
     @property

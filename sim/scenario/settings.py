@@ -7,7 +7,7 @@ gets one kind of answer.
 
 import reprlib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import fields_dict, has
@@ -39,6 +39,34 @@ def leaves(key: str, value: object, where: str) -> Iterator[tuple[str, Any]]:
             yield from leaves(f"{key}.{inner}", inner_value, where)
     else:
         yield key, value
+
+
+def settings_of(table: object, where: str) -> Table:
+    """Bring a table of settings, {"space.nodes": 4}, to the keys of single values. Raises `BadInput`."""
+    if not isinstance(table, Mapping):
+        raise BadInput(where, shown(table), 'a table of "table.key" = value')
+    return {key: value for outer, given in table.items() for key, value in leaves(outer, given, where)}
+
+
+def put_all(table: Table, settings: Mapping[str, Any], before: str) -> None:
+    """Set several keys in a table of tables; `before` and a key name it where it cannot be set. See `put`."""
+    for key, value in settings.items():
+        put(table, key, value, f"{before}{key}")
+
+
+def tables_of(tables: object, where: str, name: str, expected: str) -> Iterator[tuple[str, Table]]:
+    """Give the tables of `[[name]]`, each with what messages call it. Raises `BadInput`.
+
+    `expected` says what each of them has to be.
+    """
+    one = name.rpartition(".")[2]
+    if not isinstance(tables, list):
+        raise BadInput(f"{where}: {one}", shown(tables), f"[[{name}]] tables")
+    for number, table in enumerate(tables, start=1):
+        here = f"{where}: {one} {number}"
+        if not isinstance(table, dict):
+            raise BadInput(here, shown(table), expected)
+        yield here, table
 
 
 def put(table: Table, key: str, value: object, where: str) -> None:

@@ -44,6 +44,9 @@ def between(low: int, high: int) -> Allowed:
     return allowed(lambda value: low <= value <= high, f"an integer from {low} to {high}")
 
 
+FILE = allowed(lambda value: "\0" not in value, "a file's name")
+"""Where a file is."""
+
 SHARE = allowed(lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1")
 """A part of a whole."""
 

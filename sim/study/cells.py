@@ -17,9 +17,10 @@ import protocol
 import sim
 from sim.errors import BadInput
 from sim.extensions import described, loaded, words
-from sim.scenario.file import structure, unstructure
+from sim.scenario.converter import unstructure
+from sim.scenario.file import structure
 from sim.scenario.model import Scenario
-from sim.scenario.settings import Table, put
+from sim.scenario.settings import Table, put_all
 from sim.study.model import MOST_CELLS, Level, Study, Value
 
 _BARE = re.compile(r"(?!(?:true|false|inf|nan)$)[A-Za-z][A-Za-z0-9_./-]*")
@@ -75,8 +76,7 @@ def _cell(study: Study, number: int, levels: tuple[Level, ...]) -> Cell:
     for level in levels:
         settings.update(level.settings)
     table = deepcopy(study.base)
-    for key, value in settings.items():
-        put(table, key, value, f"{where}: {key}")
+    put_all(table, settings, f"{where}: ")
     scenario = structure(table, where, beside=study.scenario_path.parent)
     return Cell(number, called, scenario, _fingerprint(study, scenario), _command(study, settings))
 

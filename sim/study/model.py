@@ -16,9 +16,10 @@ from attrs import evolve, field, frozen
 from protocol import registry
 from sim import checks
 from sim.errors import BadInput
-from sim.scenario.file import read_toml, structure_as
-from sim.scenario.settings import Table, leaves, read_settings, shown
-from sim.scenario.values import Allowed, Impossible
+from sim.scenario.converter import structure_as
+from sim.scenario.file import read_toml
+from sim.scenario.settings import Table, leaves, read_settings, settings_of, shown, tables_of
+from sim.scenario.values import Allowed, Impossible, allowed, between, one_of
 from sim.study.metrics import METRIC_SHAPES, is_metric
 
 Value: TypeAlias = bool | int | float | str
@@ -30,17 +31,13 @@ MOST_CELLS = 100_000
 MOST_LEVELS = 10_000
 
 
-def _between(low: int, high: int) -> Allowed:
-    return Allowed(lambda value: low <= value <= high, lambda: f"an integer from {low} to {high}")
-
-
-_METRIC = Allowed(is_metric, lambda: METRIC_SHAPES)
-_METRICS = Allowed(
+_METRIC = allowed(is_metric, METRIC_SHAPES)
+_METRICS = allowed(
     lambda names: names and all(map(is_metric, names)) and len(set(names)) == len(names),
-    lambda: f"a list of different ones, each {METRIC_SHAPES}",
+    f"a list of different ones, each {METRIC_SHAPES}",
 )
 _CHECKS = Allowed(lambda names: set(names) <= set(_check_names()), lambda: ", ".join(_check_names()))
-_SOME = Allowed(bool, lambda: "a name")
+_SOME = allowed(bool, "a name")
 
 
 def _check_names() -> list[str]:
@@ -55,8 +52,8 @@ class Replications:
     otherwise each cell has seeds of its own.
     """
 
-    least: int = field(default=5, validator=_between(2, 10_000))
-    most: int = field(default=40, validator=_between(2, 10_000))
+    least: int = field(default=5, validator=between(2, 10_000))
+    most: int = field(default=40, validator=between(2, 10_000))
     common: bool = True
 
     def __attrs_post_init__(self) -> None:
@@ -73,10 +70,10 @@ class Precision:
 
     metric: str = field(default="latency.all.p99_ns", validator=_METRIC)
     relative: float = field(
-        default=0.02, validator=Allowed(lambda value: 1e-6 <= value <= 1.0, lambda: "a number from 0.000001 to 1")
+        default=0.02, validator=allowed(lambda value: 1e-6 <= value <= 1.0, "a number from 0.000001 to 1")
     )
     confidence: float = field(
-        default=0.95, validator=Allowed(lambda value: 0.5 <= value <= 0.9999, lambda: "a number from 0.5 to 0.9999")
+        default=0.95, validator=allowed(lambda value: 0.5 <= value <= 0.9999, "a number from 0.5 to 0.9999")
     )
 
 
@@ -90,7 +87,7 @@ class Compare:
     factor: str = field(default="", validator=_SOME)
     baseline: Any = None
     metrics: list[str] = field(
-        factory=list, validator=Allowed(lambda names: all(map(is_metric, names)), lambda: METRIC_SHAPES)
+        factory=list, validator=allowed(lambda names: all(map(is_metric, names)), METRIC_SHAPES)
     )
 
 
@@ -119,10 +116,8 @@ class StudyFile:
     """
 
     scenario: str = field(default="", validator=_SOME)
-    seed: int = field(default=1, validator=_between(0, 2**64 - 1))
-    warmup: str = field(
-        default="mser-5", validator=Allowed(lambda value: value in ("none", "mser-5"), lambda: "none, mser-5")
-    )
+    seed: int = field(default=1, validator=between(0, 2**64 - 1))
+    warmup: str = field(default="mser-5", validator=one_of(lambda: ["none", "mser-5"]))
     metrics: list[str] = field(factory=lambda: list(DEFAULT_METRICS), validator=_METRICS)
     accept: list[str] = field(factory=list, validator=_CHECKS)
     replications: Replications = field(factory=Replications)
@@ -161,7 +156,7 @@ def load_study(
     where = str(path)
     factor_tables = table.pop("factor", [])
     compare_table = table.pop("compare", None)
-    changes = _settings(table.pop("set", {}), f"{where}: set")
+    changes = settings_of(table.pop("set", {}), f"{where}: set")
     if "scenario" not in table:
         raise BadInput(f"{where}: scenario", "nothing", "the file name of the base scenario")
     plan = structure_as(StudyFile, table, where)
@@ -172,7 +167,7 @@ def load_study(
         raise BadInput(f"{where}: scenario", f"variants in {plan.scenario}", "a scenario without; make them levels")
     factors = list(_factors(factor_tables, where))
     _refuse_twice(factors, changes, where)
-    given = {**read_settings(settings), **_settings(dict(keys or {}), "settings")}
+    given = {**read_settings(settings), **settings_of(keys or {}, "settings")}
     for key in given:
         if any(key in level.settings for factor in factors for level in factor.levels):
             raise BadInput(f"--set {key}", "a value, and a factor sets it", "a key that no factor sets")
@@ -182,24 +177,9 @@ def load_study(
     return Study(path, plan, base, changes, factors, _compare(compare_table, factors, where))
 
 
-def _settings(table: object, where: str) -> Table:
-    """Bring a table of settings to the keys of single values."""
-    if not isinstance(table, dict):
-        raise BadInput(where, shown(table), 'a table of "table.key" = value')
-    settings: Table = {}
-    for key, value in table.items():
-        settings.update(leaves(key, value, where))
-    return settings
-
-
 def _factors(tables: object, where: str) -> Iterator[Factor]:
-    if not isinstance(tables, list):
-        raise BadInput(f"{where}: factor", shown(tables), "[[factor]] tables")
     names: set[str] = set()
-    for number, table in enumerate(tables, start=1):
-        here = f"{where}: factor {number}"
-        if not isinstance(table, dict):
-            raise BadInput(here, shown(table), "a table")
+    for here, table in tables_of(tables, where, "factor", "a table"):
         factor = _factor(table, here)
         if factor.name in names or is_metric(factor.name) or factor.name in RESERVED:
             raise BadInput(f"{here}: name", shown(factor.name), "a name of its own, no metric's and no column's")
@@ -211,11 +191,13 @@ RESERVED = ("cell", "replication", "replications", "seed", "command", "error", "
 """Columns of the tables that are no factors."""
 
 
+FACTOR_KEYS = ("name", "key", "values", "from", "to", "times", "step", "level", "count")
+
+
 def _factor(table: Mapping[str, Any], where: str) -> Factor:
-    allowed = ("name", "key", "values", "from", "to", "times", "step", "level", "count")
-    unknown = sorted(table.keys() - set(allowed))
+    unknown = sorted(table.keys() - set(FACTOR_KEYS))
     if unknown:
-        raise BadInput(f"{where}: {unknown[0]}", "an unknown key", ", ".join(allowed))
+        raise BadInput(f"{where}: {unknown[0]}", "an unknown key", ", ".join(FACTOR_KEYS))
     key = table.get("key")
     name = table.get("name", key)
     if not isinstance(name, str) or not name.strip():
@@ -252,15 +234,12 @@ def _called(value: object) -> Value:
 
 
 def _levels(tables: object, where: str) -> Iterator[Level]:
-    if not isinstance(tables, list):
-        raise BadInput(f"{where}: level", shown(tables), "[[factor.level]] tables")
-    for number, table in enumerate(tables, start=1):
-        here = f"{where}: level {number}"
-        if not isinstance(table, dict) or table.keys() != {"name", "set"}:
+    for here, table in tables_of(tables, where, "factor.level", "a table with name and set"):
+        if table.keys() != {"name", "set"}:
             raise BadInput(here, shown(table), "a table with name and set")
         if not isinstance(table["name"], str) or not table["name"].strip():
             raise BadInput(f"{here}: name", shown(table["name"]), "a name")
-        yield Level(table["name"], _settings(table["set"], f"{here}: set"))
+        yield Level(table["name"], settings_of(table["set"], f"{here}: set"))
 
 
 def _range(table: Mapping[str, Any], where: str) -> list[int | float]:

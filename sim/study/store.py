@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from sim.errors import BadInput
-from sim.results import cannot_write, write_files
+from sim.files import cannot_write, write_files
 
 FILE = "replications.jsonl"
 

@@ -17,17 +17,20 @@ from attrs import evolve
 from actors.cluster.endpoint import Endpoint
 from actors.errors import NoAnswer
 from actors.patience import Patience
-from protocol.area import VmapArea
+from protocol.area import VmapArea, ZoneLayout
+from protocol.free_machine import SPACE
 from protocol.kernel import KERNELS
-from protocol.messages import Find, Found, Insert, Inserted, ListAreas
+from protocol.messages import Find, Found, Insert, Inserted, ListAreas, Migrate, Unlinked
+from sim.checks import Evidence
+from sim.checks.home_node import home_node
 from sim.cli import main
 from sim.cluster.processes import run_cluster
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages
 from sim.scenario.machine import Machine
-from sim.scenario.model import Batch, KernelChoices, Lookup, Mix, Space, Workload
+from sim.scenario.model import Batch, KernelChoices, Lookup, Migration, Mix, Space, Workload
 from sim.simulation import Outcome, simulate
-from tests.live.cluster import desk_at
+from tests.live.cluster import desk_at, serving
 
 ROOT = Path(__file__).parents[2]
 MIX = Scenario(
@@ -132,6 +135,46 @@ def test_vmalloc_loses_nothing_by_kill_9(tmp_path: Path) -> None:
     outcome = in_cluster(scenario, tmp_path / "out", tmp_path / "state")
     assert broken(outcome) == {}
     assert outcome.cluster["lives"] > 2, "nobody was killed"
+
+
+def test_the_homes_tell_a_cluster_which_areas_have_moved(tmp_path: Path) -> None:
+    """A run whose areas migrate leaves each where the virtual run does; without what homes say, none is at home."""
+    migrations = Migration(share=0.5)
+    scenario = evolve(MIX, workload=evolve(MIX.workload, kind="migrate", migrate=migrations))
+    virtual, cluster = simulate(scenario, tmp_path), in_cluster(scenario, tmp_path / "out", tmp_path / "state")
+    assert broken(cluster) == {}
+    assert [node.moved for node in cluster.areas] == [node.moved for node in virtual.areas]
+    moved = sum(len(node.moved) for node in cluster.areas)
+    assert moved > 20
+    untold = Evidence(
+        layout=ZoneLayout(4, scenario.space.zone_size),
+        nodes={node.node_id: node.busy for node in cluster.areas},
+        free=None,
+        space=SPACE,
+        history=cluster.recorder.history,
+    )
+    assert home_node(untold).count == moved
+
+
+@pytest.mark.slow
+def test_the_shipped_migrations_pass_in_a_cluster(tmp_path: Path) -> None:
+    """Every variant of configs/migrate.toml, smaller: exit 0, all checks hold, and areas have moved."""
+    smaller = ["--set", "workload.operations=400", "--set", "workload.preload_areas=200"]
+    assert main(["cluster", f"{ROOT}/configs/migrate.toml", *smaller, "--out", str(tmp_path), "--quiet"]) == 0
+    results = json.loads((tmp_path / "20 % of operations" / "results.json").read_text())
+    assert results["checks"]["home_node"] == {"ok": True, "count": 0, "first": None}
+    assert results["latency"]["migrate"]["count"] > 40
+
+
+async def test_what_has_moved_is_listed_in_parts() -> None:
+    """A desk asks until there is no more."""
+    async with serving("tcp:127.0.0.1:0") as running, desk_at(running.endpoint) as desk:
+        for start in (0, 0x20000, 0x40000):
+            await desk.ask("node/0", Insert(VmapArea(start, start + 0x1000)), Inserted)
+            await desk.ask("node/0", Migrate(0, start, 1), Unlinked)
+        for limit in (1, 2, 3, 4):
+            assert await desk.list_moved("node/0", 0, limit) == {0: 1, 0x20000: 1, 0x40000: 1}
+        assert await desk.list_moved("node/1", 1, 1) == {}
 
 
 # -- kill -9 ----------------------------------------------------------------------------------------

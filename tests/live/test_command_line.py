@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
-from sim.results import write_files
+from sim.files import write_files
 from sim.vmallocinfo import UnpurgedLine, read_vmallocinfo
 
 ROOT = Path(__file__).parents[2]
@@ -450,7 +450,7 @@ import sim.summary as s
 s.show_run = lambda *_: {INTERRUPT}
 """
 WRITES = f"""
-import sim.results as r
+import sim.files as r
 r.to_json = lambda *_: {INTERRUPT}
 """
 

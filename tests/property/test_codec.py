@@ -28,6 +28,7 @@ BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     VmapArea: areas,
     VmStruct: vms,
     tuple[int, ...]: st.lists(ints, max_size=20).map(tuple),
+    tuple[tuple[int, int], ...]: st.lists(st.tuples(ints, ints), max_size=20).map(tuple),
     tuple[VmapArea, ...]: st.lists(areas, max_size=20).map(tuple),
 }
 

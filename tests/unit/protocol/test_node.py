@@ -29,9 +29,11 @@ from protocol.messages import (
     LazyInsert,
     ListAreas,
     ListLazy,
+    ListMoved,
     ListPools,
     Migrate,
     Moved,
+    MovedAreas,
     NodeRequest,
     NodeStatistics,
     NotFound,
@@ -137,6 +139,7 @@ CASES: list[tuple[NodeRequest, Reply, int, int, list[VmapArea]]] = [
     (Migrate(1, 24, 3), Unlinked(B), 2, 1, [A, C]),
     (Migrate(1, 25, 3), NotFound(), 2, 1, [A, B, C]),
     (Forget(1, 24), NotFound(), 2, 1, [A, B, C]),
+    (ListMoved(1, 0, 9), MovedAreas((), more=False), 0, 1, [A, B, C]),
     (GetStatistics(1), NodeStatistics(1, areas=3, bytes_busy=46, requests=1), 0, 1, [A, B, C]),
 ]
 
@@ -169,6 +172,7 @@ NOT_MINE: list[NodeRequest] = [
     Adopt(2, A),
     Migrate(2, 33, 1),
     Forget(2, 33),
+    ListMoved(2, 0, 9),
     GetStatistics(2),
 ]
 
@@ -480,6 +484,32 @@ def test_a_home_forwards_to_where_an_area_has_moved() -> None:
         assert machine.handle(Find(1, addr))[0] == machine.handle(FindUnlink(1, addr))[0] == Moved(3)
     assert machine.handle(Forget(1, 24))[0] == Unlinked(B)
     assert machine.handle(Find(1, 24))[0] == NotFound()
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (4, [3])])
+def test_a_home_lists_which_areas_have_moved_and_where_to(limit: int, pages: list[int]) -> None:
+    """Page by page, in address order, all that it forwards and nothing that it only was told of."""
+    machine = machine_with(A, B, C)
+    machine.handle(Refer(1, (VmapArea(64, 90),)))
+    for start, to in ((144, 0), (16, 3), (24, 2)):
+        machine.handle(Migrate(1, start, to))
+    listed: list[tuple[int, int]] = []
+    for page, size in enumerate(pages, start=1):
+        reply, work = machine.handle(ListMoved(1, listed[-1][0] + 1 if listed else 0, limit))
+        assert isinstance(reply, MovedAreas)
+        assert (len(reply.moved), reply.more) == (size, page < len(pages))
+        assert counts(work) == (LOCK, 3, size)
+        listed += reply.moved
+    assert listed == [(16, 3), (24, 2), (144, 0)]
+
+
+def test_a_list_of_what_has_moved_is_bounded_whatever_the_request_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As listings of areas are."""
+    monkeypatch.setattr("protocol.node.LIST_MOST", 2)
+    machine = machine_with(A, B, C)
+    for area in (A, B, C):
+        machine.handle(Migrate(1, area.va_start, 3))
+    assert machine.handle(ListMoved(1, 0, ULONG_MAX))[0] == MovedAreas(((16, 3), (24, 3)), more=True)
 
 
 def test_what_is_elsewhere_can_be_rebuilt() -> None:

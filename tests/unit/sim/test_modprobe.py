@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sim.errors import BadInput
-from sim.results import results_of, to_json
+from sim.files import to_json
+from sim.results import results_of
 from sim.scenario.file import load_scenarios
 from sim.simulation import simulate
 

@@ -13,7 +13,8 @@ from protocol.area import PAGE_SIZE, VMALLOC_START, ZoneLayout
 from protocol.kernel import CHOICES, KERNELS, Kernel, nr_vmap_nodes
 from sim.errors import BadInput
 from sim.scenario import Scenario, load_scenarios
-from sim.scenario.file import structure, unstructure
+from sim.scenario.converter import unstructure
+from sim.scenario.file import structure
 from sim.scenario.model import KernelChoices
 
 DEFAULTS = """\

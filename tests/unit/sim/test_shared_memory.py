@@ -11,12 +11,16 @@ from actors.world import Port, Script
 from protocol.area import VmapArea
 from protocol.messages import (
     AddLazyPages,
+    Adopt,
     Find,
     FindUnlink,
+    Forget,
     Insert,
     Inserted,
     LazyPages,
+    Migrate,
     NotFound,
+    Refer,
     Reply,
     Request,
     SetupVm,
@@ -102,6 +106,26 @@ def test_setup_searches_nothing_and_the_counter_is_one_line() -> None:
     counter = Work("vmap_lazy_nr", 0, 1)
     model.hold_ns(0, counter, AddLazyPages(2), LazyPages(2))
     assert model.hold_ns(2, counter, AddLazyPages(2), LazyPages(4)) == LOCK_NS + FAR
+
+
+@pytest.mark.parametrize(
+    ("request_", "lines"),
+    [
+        (Adopt(1, AREA), INSERTED),
+        (Refer(1, (AREA,)), INSERTED),
+        (Forget(1, AREA.va_start), UNLINKED),
+        (Migrate(1, AREA.va_start, 2), UNLINKED + INSERTED),
+    ],
+    ids=repr,
+)
+def test_areas_that_are_elsewhere_have_neighbours_too(request_: Request, lines: int) -> None:
+    """Whoever comes after it gets the lock's lines and those beside the area."""
+    model = memory()
+    model.hold_ns(0, BUSY, Insert(AREA), Inserted(1))
+    assert model.hold_ns(1, BUSY, request_, Inserted(1)) == LOCK_NS + 4 * LEVEL_NS + (LINES + lines) * NEAR
+    assert (
+        model.hold_ns(3, BUSY, Find(1, AREA.va_start), NotFound()) == LOCK_NS + 4 * LEVEL_NS + (LINES + READ) * FAR
+    )
 
 
 def test_work_without_a_lock_moves_no_lock() -> None:

@@ -13,8 +13,9 @@ from actors.world import Completed
 from protocol.area import VmapArea
 from protocol.kernel import KERNELS
 from sim.errors import BadInput
+from sim.files import to_json
 from sim.metrics.recorder import Recorder
-from sim.results import results_of, to_json
+from sim.results import results_of
 from sim.scenario import load_scenarios
 from sim.scenario.file import structure
 from sim.scenario.model import Scenario, VmallocTest
