@@ -6,9 +6,10 @@ attributes, and `to_frame`.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 import trio
@@ -48,8 +49,11 @@ class Run(Framed):
     results: Mapping[str, Any] = field(repr=False)
     """The contents of results.json (docs/reference/results.md)."""
     digest: str
+    """Of everything that happened: equal for equal runs."""
     operations: int
+    """How many were completed."""
     virtual_ns: int
+    """When the last one was."""
     ok: bool
     """Whether all checks hold."""
 
@@ -78,8 +82,11 @@ class Replay(Framed):
     """What came of a trace that was held against the model."""
 
     results: Mapping[str, Any] = field(repr=False)
+    """The contents of results.json."""
     kernel: str
+    """The one it was held against."""
     allocations: int
+    """How many the trace has."""
     share: float
     """Share of the addresses that the model explains."""
 
@@ -114,38 +121,45 @@ def load_extension(path: str | Path) -> Extension:
 
 
 def simulate(
-    scenario: Scenario,
+    scenario: Scenario | str | Path,
     *,
     seed: int | None = None,
     engine: str = "virtual",
-    beside: str | Path = ".",
+    beside: str | Path | None = None,
 ) -> Run:
-    """Run `scenario`; files that it names are looked up in the folder `beside`.
+    """Run `scenario`, or the file of that name; "virtual" or "live".
 
-    May be called in a trio or asyncio program, which it keeps waiting; `simulate_async` does not. Raises what is
-    wrong with the input as a `VmapsimError`, and an `ExceptionGroup` when an actor fails.
+    Files that it names are looked up in the folder `beside`: by default the file's own, and the current one for a
+    `Scenario`. May be called in a trio or asyncio program, which it keeps waiting; `simulate_async` does not.
+    Raises what is wrong with the input as a `VmapsimError`, and an `ExceptionGroup` when an actor fails.
     """
-    return _apart(partial(_simulate, _seeded(scenario, seed), engine, Path(beside)))
+    return _apart(partial(_simulate, *_asked(scenario, seed, beside), engine))
 
 
 async def simulate_async(
-    scenario: Scenario,
+    scenario: Scenario | str | Path,
     *,
     seed: int | None = None,
     engine: str = "virtual",
-    beside: str | Path = ".",
+    beside: str | Path | None = None,
 ) -> Run:
     """Run `scenario` from a trio program, whose other tasks go on meanwhile; see `simulate`.
 
-    A run cannot be cancelled: its end is waited for.
+    A run that is cancelled stops by itself some thousand events later; nothing waits for that.
     """
-    return await trio.to_thread.run_sync(_simulate, _seeded(scenario, seed), engine, Path(beside))
+    cancelled = Event()
+    work = partial(_simulate, *_asked(scenario, seed, beside), engine, cancelled)
+    try:
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=True)
+    except trio.Cancelled:
+        cancelled.set()
+        raise
 
 
 def replay(
     trace: str | Path, *, kernel: str = "auto", cpus: int | None = None, initial: str | Path | None = None
 ) -> Replay:
-    """Hold a recorded trace against the model, see `./dev replay`. Raises `BadInput`."""
+    """Hold a recorded trace against the model, as the command `replay` does. Raises `BadInput`."""
     from protocol.kernel import KERNELS
     from sim.replay import AUTO
     from sim.replay import replay as replayed
@@ -170,17 +184,22 @@ def study(
     jobs: int = 1,
     out: str | Path | None = None,
 ) -> StudyResult:
-    """Run the study at `path`, see `./dev study`; in `jobs` processes, or here where that is 1.
+    """Run the study at `path`, as the command `study` does; in `jobs` processes, or here where that is 1.
 
-    Its replications are kept in the folder `out`, if one is given, and found there again. Raises `BadInput`.
+    Its replications are kept in the folder `out`, if one is given, and found there again. `settings` are keys of
+    the scenario to set, such as {"space.nodes": 4}. Processes import the main program: one that asks for more than
+    one job does so below `if __name__ == "__main__":`. Raises `BadInput`.
     """
     from sim.files import prepared
     from sim.study import campaign, store
     from sim.study.cells import cells_of
     from sim.study.model import load_study
     from sim.study.outputs import summary_of, tables_of
-    from sim.study.runners import Here, Pool, Runner
+    from sim.study.runners import Here, Pool, Runner, processes_start
 
+    if jobs > 1 and (parent_process() is not None or not processes_start()):
+        begin = "processes that begin with this call again: they import the main program"
+        raise BadInput(f"study(jobs={jobs})", begin, 'a call below `if __name__ == "__main__":`')
     asked = load_study(Path(path), [], seed, settings or {})
     cells = cells_of(asked)
     runner: Runner = Here() if jobs == 1 else Pool(jobs)
@@ -191,17 +210,39 @@ def study(
     return StudyResult(summary_of(asked, tables_of(asked, found)))
 
 
-def _simulate(scenario: Scenario, engine: str, beside: Path) -> Run:
+class _Cancelled(Exception):
+    """Nobody waits for this run any more."""
+
+
+def _simulate(scenario: Scenario, beside: Path, engine: str, cancelled: Event | None = None) -> Run:
     from sim.results import results_of
     from sim.simulation import simulate as simulated
 
-    outcome = simulated(scenario, beside, engine=engine)
+    def stop_if_cancelled(_done: int, _total: int) -> None:
+        if cancelled is not None and cancelled.is_set():
+            raise _Cancelled
+
+    outcome = simulated(scenario, beside, engine=engine, progress=stop_if_cancelled)
     results = results_of(outcome)
     return Run(scenario, results, results["digest"], results["operations"], outcome.virtual_ns, outcome.ok)
 
 
-def _seeded(scenario: Scenario, seed: int | None) -> Scenario:
-    return scenario if seed is None else scenario.changed({"seed": seed})
+def _asked(scenario: Scenario | str | Path, seed: int | None, beside: str | Path | None) -> tuple[Scenario, Path]:
+    """Give what to run, and where its files are."""
+    from sim.scenario.file import load_scenarios
+
+    folder = Path(beside or ".")
+    if not isinstance(scenario, Scenario):
+        path = Path(scenario)
+        folder = path.parent if beside is None else folder
+        file = load_scenarios(path)
+        if file.variants:
+            names = ", ".join(variant.name for variant in file.variants)
+            raise BadInput(
+                str(path), f"the variants {names}", "a scenario: Scenario.load(path, variant=…) gives one"
+            )
+        scenario = file.base
+    return scenario if seed is None else scenario.changed({"seed": seed}), folder
 
 
 def _latency(figures: Mapping[str, Any]) -> Latency:

@@ -5,7 +5,9 @@ An import of anything within a package sets its name in `sim` to the package, wh
 """
 
 import importlib
+import inspect
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -13,9 +15,18 @@ from typing import Any
 class CallablePackage(ModuleType):
     """A package that does what the function of its name in `sim.api` does."""
 
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The function's signature, for whoever asks how to call this."""
+        return inspect.signature(self._function())
+
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Call that function."""
-        return getattr(importlib.import_module("sim.api"), self.__name__.rpartition(".")[2])(*arguments, **keywords)
+        return self._function()(*arguments, **keywords)
+
+    def _function(self) -> Callable[..., Any]:
+        function: Callable[..., Any] = getattr(importlib.import_module("sim.api"), self.__name__.rpartition(".")[2])
+        return function
 
 
 def make_callable(package: str) -> None:

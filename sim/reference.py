@@ -12,6 +12,7 @@ from attrs import NOTHING, Attribute, fields, has
 
 from protocol import codec
 from protocol.kernel import CHOICES, KERNELS
+from sim.api_reference import python_page
 from sim.calibration.reference import targets_page
 from sim.catalogue import CATALOGUES
 from sim.files import write_files
@@ -110,6 +111,7 @@ PAGES = {
     "kernels.md": kernels_page,
     "catalogue.md": catalogue_page,
     "messages.md": messages_page,
+    "python.md": python_page,
 }
 """The generated pages, by file name."""
 

@@ -9,7 +9,7 @@ from sim.report.page import Page, render, table_of
 from sim.report.sweeps import groups_of, study_figures
 from sim.scenario.converter import unstructure
 from sim.study.campaign import CellResult
-from sim.study.cells import code_digest
+from sim.study.cells import code_digest, study_command
 from sim.study.model import Study
 
 
@@ -30,7 +30,7 @@ def study_report(
         ("replications", f"{sum(counts):,}, {min(counts)} to {max(counts)} per cell, {_seeds(study)} seeds"),
         ("stop", f"at ±{plan.precision.relative:.1%} of {plan.precision.metric}, or {plan.replications.most}"),
         ("warm-up", f"{plan.warmup}: {dropped / max(1, of):.1%} of {of:,} operations dropped"),
-        ("command", f"./dev study {study.path} --seed {plan.seed}"),
+        ("command", study_command(study)),
     ]
     figures = [*study_figures(study, results), *(shared_figures(groups, "Of") if groups else ())]
     return render(

@@ -369,16 +369,24 @@ class Scenario:
     faults: Faults = field(factory=Faults)
 
     @classmethod
-    def load(cls, path: str | Path, settings: Mapping[str, Any] | None = None) -> "Scenario":
+    def load(
+        cls, path: str | Path, settings: Mapping[str, Any] | None = None, *, variant: str | None = None
+    ) -> "Scenario":
         """Read the scenario file at `path`, with some keys set, such as {"lookup.policy": "forward"}.
 
-        Of a file with variants this is what they start from. Raises `BadInput`.
+        Of a file with variants this is the one of that name, or what they start from. Raises `BadInput`.
         """
-        from sim.scenario.file import read_toml
+        from sim.errors import BadInput
+        from sim.scenario.file import load_scenarios, read_toml
 
-        table = read_toml(Path(path))
-        table.pop("variant", None)
-        return cls._made(table, settings, str(path))
+        if variant is None:
+            table = read_toml(Path(path))
+            table.pop("variant", None)
+            return cls._made(table, settings, str(path), Path(path).parent)
+        named = {one.name: one.scenario for one in load_scenarios(Path(path)).variants}
+        if variant not in named:
+            raise BadInput(f"{path}: variant", repr(variant), ", ".join(named) or "none: the file has no variants")
+        return named[variant].changed(settings or {})
 
     @classmethod
     def of(cls, table: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None) -> "Scenario":
@@ -392,12 +400,14 @@ class Scenario:
         return self._made(unstructure(self), settings, "Scenario.changed")
 
     @classmethod
-    def _made(cls, table: dict[str, Any], settings: Mapping[str, Any] | None, where: str) -> "Scenario":
+    def _made(
+        cls, table: dict[str, Any], settings: Mapping[str, Any] | None, where: str, beside: Path = Path()
+    ) -> "Scenario":
         from sim.scenario.file import structure
         from sim.scenario.settings import put_all, settings_of
 
         put_all(table, settings_of(settings or {}, where), f"{where}: ")
-        return structure(table, where)
+        return structure(table, where, beside=beside)
 
     @property
     def chosen_kernel(self) -> Kernel:

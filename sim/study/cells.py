@@ -78,11 +78,17 @@ def _cell(study: Study, number: int, levels: tuple[Level, ...]) -> Cell:
     table = deepcopy(study.base)
     put_all(table, settings, f"{where}: ")
     scenario = structure(table, where, beside=study.scenario_path.parent)
-    return Cell(number, called, scenario, _fingerprint(study, scenario), _command(study, settings))
+    command = _command("run", study.scenario_path, settings)
+    return Cell(number, called, scenario, _fingerprint(study, scenario), command)
 
 
-def _command(study: Study, settings: Table) -> str:
-    command = ["./dev", "run", str(study.scenario_path), *words()]
+def study_command(study: Study) -> str:
+    """Give the command that makes a study again."""
+    return f"{_command('study', study.path, study.given)} --seed {study.plan.seed}"
+
+
+def _command(name: str, path: Path, settings: Table) -> str:
+    command = ["./dev", name, str(path), *words()]
     for key, value in settings.items():
         command += ["--set", f"{key}={_toml(value)}"]
     return shlex.join(command)

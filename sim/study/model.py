@@ -136,6 +136,8 @@ class Study:
     """What all cells set, by key."""
     factors: list[Factor]
     compare: Compare | None
+    given: Table = field(factory=dict)
+    """Those of the changes that are not the file's own."""
 
     @property
     def scenario_path(self) -> Path:
@@ -174,7 +176,7 @@ def load_study(
     changes = {**changes, **given}
     if "seed" in changes:
         raise BadInput(f"{where}: set.seed", "a seed", "the study's own seed, from which all others are derived")
-    return Study(path, plan, base, changes, factors, _compare(compare_table, factors, where))
+    return Study(path, plan, base, changes, factors, _compare(compare_table, factors, where), given)
 
 
 def _factors(tables: object, where: str) -> Iterator[Factor]:

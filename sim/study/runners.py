@@ -126,6 +126,16 @@ def _processes(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
 
 
+def processes_start() -> bool:
+    """Tell whether a process of a pool can begin: it imports the main program, which may start it over again."""
+    with _processes(1) as executor:
+        try:
+            executor.submit(os.getpid).result()
+        except BrokenProcessPool:
+            return False
+    return True
+
+
 @define
 class Cluster:
     """Runs tasks on a Dask cluster, found at `scheduler` or, for "local", started here with `jobs` workers."""

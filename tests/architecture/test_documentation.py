@@ -9,7 +9,7 @@ import pytest
 from sim import extensions
 from sim.cli import main
 from sim.reference import PAGES
-from tests.docs import DOCUMENTS, ROOT, commands, snippets, write_files
+from tests.docs import DOCUMENTS, ROOT, blocks, commands, snippets, write_files
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -83,8 +83,12 @@ def test_commands_run(document: Path, command: str, tmp_path: Path) -> None:
 
 
 def test_the_site_builds_and_no_link_of_it_is_broken(tmp_path: Path) -> None:
-    """Strictly; and nothing in it comes from elsewhere. (404.html is for servers; its links begin at a root.)"""
-    assert main(["docs", "--out", str(tmp_path / "site")]) == 0
+    """Strictly; and nothing in it comes from elsewhere. (404.html is for servers; its links begin at a root.)
+
+    Every block of code of a page is one in the site, also those in lists.
+    """
+    for _time in ("new", "replaced"):
+        assert main(["docs", "--out", str(tmp_path / "site")]) == 0
     site = tmp_path / "site"
     pages = {path.relative_to(site).as_posix(): path.read_text() for path in site.rglob("[!4]*.html")}
     assert "how-to/extend.html" in pages
@@ -92,6 +96,30 @@ def test_the_site_builds_and_no_link_of_it_is_broken(tmp_path: Path) -> None:
         assert not re.findall(r'(?:src=|<link[^>]* href=)"(?:https?:)?//', text), name
         for target in re.findall(r'href="([^"#:]+\.html)', text):
             assert (site / name).parent.joinpath(target).exists(), f"{name}: {target}"
+        source = ROOT / "docs" / name.replace(".html", ".md")
+        if source.exists():
+            assert text.count('<div class="highlight">') >= len(blocks(source)), name
+            assert "```" not in text, name
+
+
+@pytest.mark.parametrize(
+    ("out", "problem"),
+    [
+        ("mine", "mine/ with something else in it; allowed: a folder that is new, or empty, or a site made before"),
+        ("mine/notes.txt", "mine/notes.txt, which is no folder; allowed: a folder that is new"),
+    ],
+)
+def test_the_site_replaces_nothing_but_a_site(
+    out: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What builds it empties its folder: one that holds anything else is left alone."""
+    monkeypatch.chdir(tmp_path)
+    notes = Path("mine/notes.txt")
+    notes.parent.mkdir()
+    notes.write_text("dear to me")
+    assert main(["docs", "--out", out]) == 2
+    assert problem in capsys.readouterr().err
+    assert notes.read_text() == "dear to me"
 
 
 @pytest.mark.parametrize("document", SPEAKING, ids=lambda path: path.name)

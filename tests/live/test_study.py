@@ -1,5 +1,6 @@
 """Studies from the command line: the same bytes whoever runs them, interrupted or not; mistakes are one line."""
 
+import html
 import json
 import shlex
 import subprocess
@@ -168,6 +169,15 @@ def test_the_screen_has_every_cell_with_its_interval(undisturbed: Path, capsys: 
     assert screen.count("again: ./dev run") == 6
     assert "operations dropped" in screen
     assert "accepted: answers_true" in screen
+
+
+def test_the_report_says_how_to_make_it_again(tmp_path: Path) -> None:
+    """With what was loaded and set besides, however it has to be quoted."""
+    path, policy, out = written(tmp_path), tmp_path / "nearest.py", tmp_path / "out"
+    policy.write_text("def nearest(home, nr_nodes):\n    return ((home,),)\n")
+    command = ["study", str(path), "--extension", str(policy), "--set", "workload.pages=[1, 4]", "--seed", "7"]
+    assert main([*command, "--out", str(out), "--jobs", "1", "--quiet"]) == 0
+    assert f"./dev {shlex.join(command)}" in html.unescape((out / "report.html").read_text())
 
 
 def test_checks_that_are_not_accepted_are_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,24 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 import sim
+import sim.api
 from protocol.errors import VmapsimError
 from sim import Scenario, extensions, load_extension, simulate, simulate_async
 from sim.cli import main
 from sim.errors import BadInput
+from tests.docs import ROOT
 from tests.unit.sim.study import written
 
 SMALL = {"workload": {"operations": 400, "preload_areas": 50}, "space": {"nodes": 3}}
@@ -75,6 +80,56 @@ async def test_simulate_works_within_trio_either_way() -> None:
     assert simulate(scenario).digest == (await simulate_async(scenario)).digest
     with pytest.raises(VmapsimError, match="no readable file"):
         simulate(Scenario.of({"workload": {"kind": "trace", "file": "nowhere.txt"}}))
+
+
+async def test_a_run_that_is_cancelled_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it, and its thread gives it up soon after."""
+    given_up = threading.Event()
+    run = sim.api._simulate
+
+    def noted(*arguments: Any) -> sim.api.Run:
+        try:
+            return run(*arguments)
+        finally:
+            given_up.set()
+
+    monkeypatch.setattr(sim.api, "_simulate", noted)
+    with trio.move_on_after(0.05) as scope:
+        await simulate_async(Scenario.of(SMALL, {"workload.operations": 10**8, "workload.pages": [1, 1]}))
+    assert scope.cancelled_caught
+    assert await trio.to_thread.run_sync(given_up.wait, 60)
+
+
+def test_a_file_can_be_run_by_its_name(tmp_path: Path) -> None:
+    """What it names is beside it; of several variants one has to be chosen."""
+    shutil.copy(ROOT / "tests" / "data" / "deb-smp4-boot-ftrace.txt.gz", tmp_path / "boot.txt.gz")
+    path = tmp_path / "boot.toml"
+    plain = '[workload]\nkind = "trace"\nfile = "boot.txt.gz"\n'
+    path.write_text(plain)
+    assert simulate(path).digest == simulate(str(path), seed=1).digest != simulate(path, seed=2).digest
+    variants = [
+        f'[[variant]]\nname = "{name}"\nset = {{ "lookup.policy" = "{name}" }}\n' for name in ("forward", "home")
+    ]
+    path.write_text("".join([plain, *variants]))
+    forward = Scenario.load(path, {"space.nodes": 3}, variant="forward")
+    assert (forward.lookup.policy, forward.space.nodes) == ("forward", 3)
+    assert simulate(forward, beside=tmp_path).ok
+    with pytest.raises(BadInput, match=r"found the variants forward, home; allowed: a scenario: Scenario.load"):
+        simulate(path)
+    with pytest.raises(BadInput, match=r"variant: found 'backward'; allowed: forward, home"):
+        Scenario.load(path, variant="backward")
+
+
+def test_a_program_that_starts_itself_again_is_told_so(tmp_path: Path) -> None:
+    """Processes import the main program; what calls `study` there without a guard fails once, in one line."""
+    written(tmp_path)
+    program = tmp_path / "program.py"
+    program.write_text(f"from sim import study\nstudy({str(written(tmp_path))!r}, jobs=2)\n")
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith('allowed: a call below `if __name__ == "__main__":`')
 
 
 def test_simulate_works_within_asyncio() -> None:
