@@ -129,6 +129,7 @@ class _Commands(click.Group):
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
+    epilog="./dev test runs the tests.",
 )
 @click.version_option(package_name="vmapsim")
 @click.pass_context

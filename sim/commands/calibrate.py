@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="calibrate",
+    short_help="Fit constants to measurements.",
     epilog="What a targets file holds is in docs/reference/targets.md. Exit codes: 0 done, 1 a check failed in "
     "the runs with the fitted constants, 2 bad input, 130 interrupted.",
 )

@@ -9,6 +9,7 @@ from sim.commands import CHECK_FAILED, printable, set_option
 
 @click.command(
     name="check-extension",
+    short_help="Hold a file of your own to its contract.",
     epilog="Exit codes: 0 it holds, 1 it does not (one line on stderr says how, and for what), 2 bad input.",
 )
 @click.argument("file", type=click.Path(path_type=Path))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="cluster",
+    short_help="Run a scenario over processes on this machine.",
     epilog="Logs of the processes are in the results' folder. "
     "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.",
 )

@@ -9,6 +9,7 @@ from sim.commands import Session
 
 @click.command(
     name="compare",
+    short_help="Show two results side by side.",
     epilog="Each folder is what `run` or `study` left, both of the same kind. Exit codes: 0 done, 2 bad input.",
 )
 @click.argument("a", type=click.Path(path_type=Path))

@@ -11,7 +11,9 @@ MADE = ("index.html", "sitemap.xml", "search/search_index.json")
 
 
 @click.command(
-    name="docs", epilog="Needs MkDocs, which ./dev installs, and no network. Exit codes: 0 done, 2 bad input."
+    name="docs",
+    short_help="Build the documentation as a site.",
+    epilog="Needs MkDocs, which ./dev installs, and no network. Exit codes: 0 done, 2 bad input.",
 )
 @click.option(
     "--out",

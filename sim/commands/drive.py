@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from sim.simulation import Outcome, Progress
 
 
-@click.command(name="drive", epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.")
+@click.command(
+    name="drive",
+    short_help="Run a scenario against a cluster's members.",
+    epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.",
+)
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.option("--members", required=True, type=click.Path(path_type=Path), help="The members (a TOML file).")
 @scenario_options

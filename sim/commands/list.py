@@ -8,7 +8,7 @@ WHAT = ("kernels", "policies", "strategies", "workloads", "costs", "topologies",
 """The catalogues that there are (`sim.catalogue`), without importing them."""
 
 
-@click.command(name="list")
+@click.command(name="list", short_help="List what scenarios can name.")
 @click.argument("what", type=click.Choice(WHAT))
 @with_extensions
 def command(what: str) -> None:

@@ -16,6 +16,7 @@ PARTITION = "partition.json"
 
 @click.command(
     name="replay",
+    short_help="Hold a recorded trace against the kernel's rules.",
     epilog="How to record: docs/how-to/record-a-trace.md. Exit codes: 0 done, 1 addresses were lost, 2 bad input.",
 )
 @click.argument("trace", type=click.Path(path_type=Path), required=False)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(
     name="serve",
+    short_help="Host node actors for a cluster.",
     epilog="Logs JSON lines to stderr; stops at SIGTERM or SIGINT. The protocol: docs/reference/protocol.md. "
     "Exit codes: 0 stopped, 2 bad input.",
 )
