@@ -94,6 +94,14 @@ class FreeSpace:
         self._clip(node, va_start, va_start + size)
         return VmapArea(va_start, va_start + size)
 
+    def allocate_at(self, va_start: int, size: int, align: int, vstart: int, vend: int) -> bool:
+        """Take out what `allocate` would, if that starts at `va_start`; else nothing changes. O(log n)."""
+        node, found = self._lowest_match(size, align, vstart, vend)
+        if found != va_start:
+            return False
+        self._clip(node, va_start, va_start + size)
+        return True
+
     def holds(self, va_start: int, va_end: int) -> bool:
         """Tell whether all of `[va_start, va_end)` is free. O(log n)."""
         previous, _following = self._tree.neighbours(va_start)

@@ -23,8 +23,7 @@ class Correction:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._aside: dict[int, tuple[int, int]] = {}
-        """Ranges that proved not to be free: their ends, and how many purges were over then."""
+        self._aside = line.state.aside
         self._doubted: dict[tuple[int, int], int] = {}
         """The heads of pools that were expected once and not taken."""
 

@@ -139,36 +139,39 @@ class Line:
 
     def predict(self, event: AllocEvent, cpu: int) -> tuple[Source, int | None]:
         """Say where an allocation would get its address now, and which; None if it would fail."""
-        source: Source = "free"
-        asked = self.past.pool_of(event, cpu)
-        if asked is not None:
-            pool = self.state.pools[asked[0]][asked[1]]
-            if pool:
-                if pool[-1].va_start % event.align == 0:
-                    return "pool", pool[-1].va_start
-                source = "rotated"
+        source, head = self._head(event, self.past.pool_of(event, cpu))
+        if source == "pool":
+            return source, head
         return source, self.state.free.space.peek(event.size, event.align, event.vstart, event.vend)
+
+    def _head(self, event: AllocEvent, asked: tuple[int, int] | None) -> tuple[Source, int]:
+        """Look at the pool that is asked: where the address comes from, and the pool's if it is that (else 0)."""
+        if asked is None or not (pool := self.state.pools[asked[0]][asked[1]]):
+            return "free", 0
+        head = pool[-1].va_start
+        return ("rotated", 0) if head % event.align else ("pool", head)
 
     def _take(self, took: Took) -> bool:
         event = self.recording.events[took.index]
         assert isinstance(event, AllocEvent), "only allocations get addresses"
-        source, va_start = self.predict(event, took.cpu)
-        if not event.failed and va_start != event.va_start:
-            return False
-        asked = self.past.pool_of(event, took.cpu)
-        if source == "rotated":
-            assert asked is not None, "a pool was asked"
-            self.state.rotate(*asked)
+        past, state, va_start = self.past, self.state, event.va_start
+        asked = past.pool_of(event, took.cpu)
+        source, head = self._head(event, asked)
         if not event.failed:
             if source == "pool":
                 assert asked is not None, "a pool was asked"
-                self.state.pop(*asked)
-            else:
-                self.state.free.take(event.va_start, event.va_start + event.size)
+                if head != va_start:
+                    return False
+                state.pop(*asked)
+            elif not state.free.allocate_at(va_start, event.size, event.align, event.vstart, event.vend):
+                return False
             self.from_pool[took.index] = source == "pool"
-            node = self.past.node_of(event, took.cpu)
-            self.state.add_busy(Held(event.va_start, event.va_start + event.size, node))
-        self.past.settle(took.index)
+            node = past.node_of(event, took.cpu) if asked is None else asked[0]
+            state.add_busy(Held(va_start, va_start + event.size, node))
+        if source == "rotated":
+            assert asked is not None, "a pool was asked"
+            state.rotate(*asked)
+        past.settle(took.index)
         return True
 
     def happen_by_force(self, index: int, event: AllocEvent) -> None:

@@ -7,7 +7,6 @@ ones with the instants closest together first.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from functools import lru_cache
 from itertools import accumulate, islice
 from types import MappingProxyType
 from typing import NamedTuple
@@ -81,19 +80,12 @@ def choices(candidates: Sequence[Candidate], known: Known) -> Iterator[tuple[int
 
 
 def likeliest(candidates: Sequence[Candidate], known: Known) -> tuple[int, ...]:
-    """Give the first of the `choices`, for an unbounded purge; what was asked lately is remembered."""
+    """Give the first of the `choices`, for an unbounded purge."""
     if len(candidates) <= known.count:
         return tuple(candidate.free for candidate in candidates)
     head, near, left = _parted(candidates, known)
-    return head + _likeliest_of(near, left.count, left.within, left.pages)
-
-
-@lru_cache(maxsize=1024)
-def _likeliest_of(
-    near: tuple[Candidate, ...], count: int, within: tuple[int, int], pages: int | None
-) -> tuple[int, ...]:
-    positions = next(_fitting(near, Known(count, within, pages)), range(count))
-    return tuple(near[position].free for position in positions)
+    positions = next(_fitting(near, left), range(left.count))
+    return head + tuple(near[position].free for position in positions)
 
 
 def _parted(candidates: Sequence[Candidate], known: Known) -> tuple[tuple[int, ...], tuple[Candidate, ...], Known]:

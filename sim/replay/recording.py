@@ -57,6 +57,14 @@ class Recording:
                 if event.va_start < va_end and va_start < event.va_start + event.size:
                     yield index
 
+    def starts_over(self, va_start: int, va_end: int, until: int) -> set[int]:
+        """Give the starts of all areas that touched `[va_start, va_end)` before an event."""
+        return {
+            event.va_start
+            for index in self.allocations_over(va_start, va_end, -1, until)
+            if isinstance(event := self.events[index], AllocEvent)
+        }
+
 
 def between(ascending: Sequence[int], after: int, until: int) -> Sequence[int]:
     """Give the numbers of an ascending sequence that are above `after` and below `until`."""

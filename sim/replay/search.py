@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 from protocol.area import PAGE_SIZE
 from sim.replay.line import Freed, Happening, Line, Purged, Took
 from sim.replay.purges import END, TAKE
+from sim.replay.reach import in_reach
 from sim.traces.events import AllocEvent
 
 How: TypeAlias = Literal["reordered", "purge_phase"]
@@ -154,7 +155,7 @@ class Search:
             return False  # a purge only adds free space: what is expected would be lower still
         if line.purging.purge is None and not self._can_have_begun(number):
             return False
-        return self._among_steps(index, number)
+        return in_reach(line, number, index, event) and self._among_steps(index, number)
 
     def _can_have_begun(self, number: int) -> bool:
         """Whether its task has come so far, and most of what it will take is lazy by now."""

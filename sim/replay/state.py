@@ -88,6 +88,13 @@ class FreeRanges:
         self.space.take(va_start, va_end)
         self._note((True, va_start, va_end))
 
+    def allocate_at(self, va_start: int, size: int, align: int, vstart: int, vend: int) -> bool:
+        """Take out what an allocation would get, if that starts at `va_start`; else nothing changes."""
+        if not self.space.allocate_at(va_start, size, align, vstart, vend):
+            return False
+        self._note((True, va_start, va_start + size))
+        return True
+
     def release(self, va_start: int, va_end: int) -> None:
         """Make a range free that is not."""
         self.space.release(VmapArea(va_start, va_end))
@@ -111,6 +118,9 @@ class KernelState:
         self.lazy_of: list[dict[int, Held]] = [{} for _ in range(nr_nodes)]
         """The lazy areas of each node."""
         self.busy: dict[int, Held] = {}
+        self.aside: dict[int, tuple[int, int]] = {}
+        """Ranges that proved not to be free, nobody's for a while: their ends, and how many purges were over then.
+        No way back: corrections set them."""
         self._undo: list[Undo] = []
         self._first = 0
 

@@ -23,8 +23,8 @@ from sim.errors import BadInput
 from sim.scenario.model import Scenario
 from sim.workloads import ClientScript, Plan
 
-AHEAD = 16_384
-"""Operations that each CPU draws at a time: a run's memory does not grow with its length."""
+AHEAD = 2_048
+"""Operations that each CPU draws at a time: neither a run's memory nor its start grows with its length."""
 
 TRIES = 32
 """Draws for an area that spans several zones before all own areas are searched for one."""

@@ -43,7 +43,13 @@ class Pair:
         lowest = SlowFreeSpace(self.slow.start, self.slow.end)
         lowest.ranges = list(self.slow.ranges)
         foretold = self.fast.peek(size, align, vstart, vend)
-        got = self.fast.allocate(size, align, vstart, vend)
+        assert not self.fast.allocate_at(-1 if foretold is None else foretold + 1, size, align, vstart, vend)
+        got: VmapArea | None
+        if foretold is not None and size % 2:
+            assert self.fast.allocate_at(foretold, size, align, vstart, vend)
+            got = VmapArea(foretold, foretold + size)
+        else:
+            got = self.fast.allocate(size, align, vstart, vend)
         assert foretold == (None if got is None else got.va_start)
         assert got == self.slow.allocate(size, align, vstart, vend, shape)
         best = lowest.allocate(size, align, vstart, vend)

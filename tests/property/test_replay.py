@@ -1,17 +1,20 @@
 """Laws of replay: which sets a purge can have taken, and that going back leads where one was."""
 
 from itertools import product
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.area import VMALLOC_END, VMALLOC_START
-from sim.replay import replay
+from sim.replay import Outcome, replay
 from sim.replay.purges import Candidate, Known, _prefixes, choices
 from sim.replay.state import FreeRanges
 from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
-from sim.traces.read import Trace
+from sim.traces.read import Trace, read_trace
 
+DATA = Path(__file__).parents[1] / "data"
 PAGE = 4096
 nodes_of_frees = st.lists(st.integers(0, 3), max_size=7)
 
@@ -96,29 +99,58 @@ events = st.one_of(
 )
 
 
-@given(st.lists(events, max_size=40), st.sampled_from(["6.8", "6.10", "6.16"]))
-def test_any_trace_can_be_replayed_and_no_address_is_lost(
-    lines: list[tuple[str, int, int, int, int]], kernel: str
-) -> None:
-    """Whatever was printed, or lost, or made up: every allocation is counted once, every address has one owner."""
-    printed: list[TraceEvent] = []
+def printed(lines: list[tuple[str, int, int, int, int]]) -> Trace:
+    """Make a trace of drawn lines."""
+    made: list[TraceEvent] = []
     for number, (kind, a, b, cpu, pid) in enumerate(lines, start=1):
         head = (number, cpu, "task", pid, number * 1000)
         page = VMALLOC_START + a * PAGE
         match kind:
             case "alloc":
-                printed.append(AllocEvent(*head, page, b * PAGE, 1, VMALLOC_START, VMALLOC_END, False))
+                made.append(AllocEvent(*head, page, b * PAGE, 1, VMALLOC_START, VMALLOC_END, False))
             case "aligned":
                 start = VMALLOC_START + 4 * a * PAGE
-                printed.append(AllocEvent(*head, start, b * PAGE, 4 * PAGE, VMALLOC_START, VMALLOC_END, False))
+                made.append(AllocEvent(*head, start, b * PAGE, 4 * PAGE, VMALLOC_START, VMALLOC_END, False))
             case "fails":
-                printed.append(AllocEvent(*head, 0, b * PAGE, 2**45, VMALLOC_START, VMALLOC_END, True))
+                made.append(AllocEvent(*head, 0, b * PAGE, 2**45, VMALLOC_START, VMALLOC_END, True))
             case "free":
-                printed.append(FreeEvent(*head, page, b, 16384))
+                made.append(FreeEvent(*head, page, b, 16384))
             case _:
-                printed.append(PurgeEvent(*head, 0, 2**64 - 1, a))
-    outcome = replay(Trace(events=printed, cpus=2), kernel, 2)
-    made = sum(isinstance(event, AllocEvent) and not event.failed for event in printed)
+                made.append(PurgeEvent(*head, 0, 2**64 - 1, a))
+    return Trace(events=made, cpus=2)
+
+
+@given(st.lists(events, max_size=40), st.sampled_from(["6.8", "6.10", "6.16"]))
+def test_any_trace_can_be_replayed_and_no_address_is_lost(
+    lines: list[tuple[str, int, int, int, int]], kernel: str
+) -> None:
+    """Whatever was printed, or lost, or made up: every allocation is counted once, every address has one owner."""
+    trace = printed(lines)
+    outcome = replay(trace, kernel, 2)
+    made = sum(isinstance(event, AllocEvent) and not event.failed for event in trace.events)
     assert outcome.replayed.allocations == made
     conserved = outcome.final.conserved()
     assert conserved.ok, conserved.first
+
+
+def searching_everywhere(trace: Trace, kernel: str) -> Outcome:
+    """Replay with no allocation thought out of reach of a purge."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sim.replay.search.in_reach", lambda *_: True)
+        return replay(trace, kernel, trace.cpus)
+
+
+@given(st.lists(events, max_size=60), st.sampled_from(["6.10", "6.16"]))
+def test_what_is_out_of_reach_cannot_be_found(lines: list[tuple[str, int, int, int, int]], kernel: str) -> None:
+    """A purge is gone through in vain where the range is out of reach: the replay is the same."""
+    trace = printed(lines)
+    assert searching_everywhere(trace, kernel).replayed == replay(trace, kernel, trace.cpus).replayed
+
+
+def test_what_is_out_of_reach_in_a_real_trace_cannot_be_found() -> None:
+    """A machine whose tasks race: some are explained by a purge's phase, some are not."""
+    trace = read_trace(DATA / "vn-smp2-mixed.txt.gz")
+    pruned = replay(trace, "6.10", trace.cpus).replayed
+    assert searching_everywhere(trace, "6.10").replayed == pruned
+    assert pruned.counts["purge_phase"], "lines that a purge explains"
+    assert pruned.counts["unexplained"], "lines that nothing explains"
