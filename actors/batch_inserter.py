@@ -7,10 +7,11 @@ found flushes first.
 
 from collections.abc import Sequence
 
-from actors.router import Router, expect_inserted
+from actors.errors import expect
+from actors.router import Router
 from actors.world import Call, Port
 from protocol.area import VmapArea
-from protocol.messages import Insert, InsertBatch
+from protocol.messages import Insert, InsertBatch, Inserted
 from protocol.strategies import Conversation, LockSession, Met, Strategy, adaptation
 
 
@@ -70,7 +71,7 @@ class BatchInserter:
         calls = [self._call(session) for session in sessions]
         replies = [await port.call(*calls[0])] if len(calls) == 1 else await port.call_all(calls)
         for reply in replies:
-            expect_inserted(reply)
+            expect(reply, Inserted)
         if self._router.told is not None:
             await self._router.tell(port, [area for session in sessions for area in session.areas])
 

@@ -5,12 +5,12 @@ its world's port when it is over. A workload is a script of such calls.
 """
 
 from collections.abc import Awaitable, Sequence
-from typing import Final
 
+from actors.addresses import FREE_SPACE
 from actors.batch_inserter import BatchInserter
-from actors.errors import RequestRefused
+from actors.errors import RequestRefused, expect
 from actors.router import Router
-from actors.world import Address, Port, Signal
+from actors.world import Port, Signal
 from protocol.area import VmapArea
 from protocol.errors import VmapsimError
 from protocol.messages import (
@@ -22,9 +22,6 @@ from protocol.messages import (
     Release,
     Released,
 )
-
-FREE_SPACE: Final[Address] = "free"
-"""Where the free space is served."""
 
 
 class Client:
@@ -101,9 +98,7 @@ class Client:
         begin_ns = port.now_ns
         area = await self.router.search(port, addr, FindUnlink, None)
         if area is not None:
-            reply = await port.call(FREE_SPACE, Release(area))
-            if not isinstance(reply, Released):
-                raise RequestRefused(reply)
+            expect(await port.call(FREE_SPACE, Release(area)), Released)
         port.complete("free", begin_ns, addr, area)
         return area
 
@@ -127,8 +122,4 @@ class Client:
     async def _take(self, size: int, align: int, vstart: int, vend: int) -> VmapArea | None:
         """Ask the free space for a range, within some other operation."""
         reply = await self.port.call(FREE_SPACE, Allocate(size, align, vstart, vend))
-        if isinstance(reply, Allocated):
-            return reply.area
-        if isinstance(reply, NotFound):
-            return None
-        raise RequestRefused(reply)
+        return None if isinstance(reply, NotFound) else expect(reply, Allocated).area

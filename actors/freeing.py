@@ -4,12 +4,12 @@ Mirrors `find_unlink_vmap_area()`, `remove_vm_area()`, `free_vmap_area_noflush()
 `purge_fragmented_blocks()` of mm/vmalloc.c, v6.8 to v7.1.
 """
 
+from actors.addresses import LAZY_PAGES
 from actors.errors import expect
-from actors.router import expect_inserted
-from actors.vmap import LAZY_PAGES, Vmap
+from actors.vmap import Vmap
 from actors.world import Port
 from protocol.area import VmapArea
-from protocol.messages import AddLazyPages, FindUnlink, LazyInsert, LazyPages, Unlink, Unlinked
+from protocol.messages import AddLazyPages, FindUnlink, Inserted, LazyInsert, LazyPages, Unlink, Unlinked
 from protocol.vmap_block import VmapBlock
 
 
@@ -34,7 +34,7 @@ async def free_vmap_area_noflush(vmap: Vmap, port: Port, area: VmapArea) -> None
     nr_lazy = expect(await port.call(LAZY_PAGES, AddLazyPages(pages)), LazyPages).pages
     node_id = vmap.lazy_node(area)
     bare = VmapArea(area.va_start, area.va_end, area.flags)
-    expect_inserted(await port.call(vmap.address(node_id), LazyInsert(node_id, bare)))
+    expect(await port.call(vmap.address(node_id), LazyInsert(node_id, bare)), Inserted)
     vmap.count_lazy(port, nr_lazy)
 
 

@@ -35,7 +35,7 @@ Delivery: TypeAlias = tuple[int, int, int, Reply | ActorGone]
 
 
 @define
-class Envelope:
+class Sent:
     """A request on its way: who sent it, when, and where the answer goes."""
 
     request: Request | Numbered
@@ -56,7 +56,7 @@ class LiveWorld:
         self.carrier = Carrier(faults, lambda: self.now_ns)
         self._clock = WallClock(observer, pause)
         self._faults = faults
-        self._inboxes: dict[Address, trio.MemorySendChannel[Envelope]] = {}
+        self._inboxes: dict[Address, trio.MemorySendChannel[Sent]] = {}
         self._unserved: dict[Address, int] = {}
         self._crashing: dict[Address, Callable[[int], None]] = {}
         self._locks: dict[str, FifoLock] = {}
@@ -71,7 +71,7 @@ class LiveWorld:
     ) -> None:
         """See `World.serve`."""
         assert address not in self._inboxes, f"somebody serves at {address!r} already"
-        inbox, requests = trio.open_memory_channel[Envelope](INBOX)
+        inbox, requests = trio.open_memory_channel[Sent](INBOX)
         self._inboxes[address] = inbox
         self._unserved[address] = 0
         down_ns: int | None = None
@@ -85,8 +85,8 @@ class LiveWorld:
             self._crashing[address] = crash
             task_status.started()
             try:
-                async for envelope in requests:
-                    self._serve_one(address, machine, envelope)
+                async for sent in requests:
+                    self._serve_one(address, machine, sent)
                     with suppress(trio.WouldBlock):  # one turn of the scheduler serves all that wait
                         while True:
                             await trio.lowlevel.checkpoint_if_cancelled()
@@ -133,57 +133,57 @@ class LiveWorld:
         """The wall time since the scripts began."""
         return self._clock.now_ns
 
-    async def send(self, to: Address, envelope: Envelope) -> None:
+    async def send(self, to: Address, sent: Sent) -> None:
         """Put a request into an inbox; raises `ActorGone` when there is none, or no more."""
         inbox = self._inboxes.get(to)
         if inbox is None:
             raise ActorGone(to)
-        envelope.behind = self._unserved[to] > 0
+        sent.behind = self._unserved[to] > 0
         self._unserved[to] += 1
         try:
             try:
-                inbox.send_nowait(envelope)  # no turn of the scheduler: the caller waits for the answer anyway
+                inbox.send_nowait(sent)  # no turn of the scheduler: the caller waits for the answer anyway
             except trio.WouldBlock:
-                await inbox.send(envelope)
+                await inbox.send(sent)
         except trio.BrokenResourceError:
             raise ActorGone(to) from None
 
-    def send_or_lose(self, to: Address, envelope: Envelope) -> None:
+    def send_or_lose(self, to: Address, sent: Sent) -> None:
         """Put a request into an inbox; where there is none, or no room, it is lost."""
         inbox = self._inboxes.get(to)
         if inbox is not None:
-            envelope.behind = self._unserved[to] > 0
+            sent.behind = self._unserved[to] > 0
             with suppress(trio.WouldBlock, trio.BrokenResourceError):
-                inbox.send_nowait(envelope)
+                inbox.send_nowait(sent)
                 self._unserved[to] += 1
 
-    def _serve_one(self, address: Address, machine: Machine, envelope: Envelope) -> None:
+    def _serve_one(self, address: Address, machine: Machine, sent: Sent) -> None:
         start_ns = self.now_ns
         try:
-            reply, work = machine.handle(envelope.request)
+            reply, work = machine.handle(sent.request)
         except Exception as error:
-            _answer(envelope, 0, 0, ActorGone(address))
-            raise ActorFailed(address, envelope.request, error) from error
+            _answer(sent, 0, 0, ActorGone(address))
+            raise ActorFailed(address, sent.request, error) from error
         end_ns = self.now_ns
         self.events += 1
         self._unserved[address] -= 1
-        if work.attempt and envelope.behind:
-            self._reply(address, envelope, 0, 0, Busy())
+        if work.attempt and sent.behind:
+            self._reply(address, sent, 0, 0, Busy())
             return
         # Who was alone did not wait for the lock, but for the scheduler.
-        arrival_ns = envelope.sent_ns if envelope.behind else start_ns
+        arrival_ns = sent.sent_ns if sent.behind else start_ns
         if work.holds:
-            self._account(work, envelope.cpu, arrival_ns, start_ns, end_ns)
-        self._reply(address, envelope, start_ns - arrival_ns, end_ns - start_ns, reply)
+            self._account(work, sent.cpu, arrival_ns, start_ns, end_ns)
+        self._reply(address, sent, start_ns - arrival_ns, end_ns - start_ns, reply)
 
-    def _reply(self, address: Address, envelope: Envelope, queue_ns: int, service_ns: int, reply: Reply) -> None:
+    def _reply(self, address: Address, sent: Sent, queue_ns: int, service_ns: int, reply: Reply) -> None:
         """Send a reply on its way, which may be one on which messages get lost."""
-        answer = partial(_answer, envelope, queue_ns, service_ns, reply)
+        answer = partial(_answer, sent, queue_ns, service_ns, reply)
         if self.carrier.is_perfect:
             answer()
         else:
             slowed_ns = self.carrier.slowed(address, service_ns)
-            self.carrier.carry(address, f"cpu/{envelope.cpu}", answer, slowed_ns)
+            self.carrier.carry(address, f"cpu/{sent.cpu}", answer, slowed_ns)
 
     def _account(self, work: Work, cpu: int, arrival_ns: int, start_ns: int, end_ns: int) -> None:
         """Keep the statistics of the lock that was held from start to end."""
@@ -212,7 +212,7 @@ class _Driver:
         self._calls += len(calls)
         for index, (to, request) in enumerate(calls, start=first):
             cpu, now_ns = self._port.cpu, self._world.now_ns
-            await self._world.send(to, Envelope(request, cpu, now_ns, index, False, self._answer_to))
+            await self._world.send(to, Sent(request, cpu, now_ns, index, False, self._answer_to))
         replies: dict[int, Reply] = {}
         queue_ns = service_ns = 0
         while len(replies) < len(calls):
@@ -233,8 +233,8 @@ class _Driver:
         first = self._calls
         self._calls += len(attempts.asked)
         for index, (to, numbered) in enumerate(attempts.asked, start=first):
-            envelope = Envelope(numbered, cpu, world.now_ns, index, False, self._answer_to)
-            world.carrier.carry(f"cpu/{cpu}", to, partial(world.send_or_lose, to, envelope))
+            sent = Sent(numbered, cpu, world.now_ns, index, False, self._answer_to)
+            world.carrier.carry(f"cpu/{cpu}", to, partial(world.send_or_lose, to, sent))
         gathering = Gathering(len(attempts.asked), lambda _gathering: None)
         with trio.move_on_after(attempts.timeout_ns / 1e9):
             while not gathering.is_whole:
@@ -246,17 +246,17 @@ class _Driver:
         return gathering.outcomes
 
 
-def _answer(envelope: Envelope, queue_ns: int, service_ns: int, reply: Reply | ActorGone) -> None:
+def _answer(sent: Sent, queue_ns: int, service_ns: int, reply: Reply | ActorGone) -> None:
     # The client may have been cancelled: its channel takes what nobody will read.
-    envelope.answer_to.send_nowait((envelope.index, queue_ns, service_ns, reply))
+    sent.answer_to.send_nowait((sent.index, queue_ns, service_ns, reply))
 
 
-def _turn_away(address: Address, requests: "trio.MemoryReceiveChannel[Envelope]") -> None:
+def _turn_away(address: Address, requests: "trio.MemoryReceiveChannel[Sent]") -> None:
     """Answer what is left in a closing inbox."""
     while True:
         try:
-            envelope = requests.receive_nowait()
+            sent = requests.receive_nowait()
         except trio.WouldBlock:
             break
-        _answer(envelope, 0, 0, ActorGone(address))
+        _answer(sent, 0, 0, ActorGone(address))
     requests.close()

@@ -7,11 +7,12 @@ inserter's, by the scenario's strategy.
 
 from collections.abc import Sequence
 
+from actors.addresses import FREE_SPACE
 from actors.batch_inserter import BatchInserter
 from actors.errors import expect
 from actors.freeing import remove_vm_area
 from actors.purge import reclaim_and_purge_vmap_areas
-from actors.vmap import FREE_SPACE, Vmap
+from actors.vmap import Vmap
 from actors.world import Port
 from protocol.area import Vm, VmapArea, VmStruct
 from protocol.messages import AllocatePercpu, Areas, NotFound

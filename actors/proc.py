@@ -4,16 +4,16 @@ Mirrors `vmalloc_info_show()` (up to v6.8 `s_start()`, `s_next()`, `s_show()`), 
 `vmalloc_dump_obj()` of mm/vmalloc.c, v6.8 to v7.1.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from attrs import frozen
 
 from actors.errors import expect
 from actors.vmap import Vmap
-from actors.world import Port
+from actors.world import Address, Port
 from protocol.area import VmapArea
-from protocol.messages import Areas, Busy, Found, ListAreas, ListLazy, TryFind
-
-MOST = 2**32
-"""As many areas as fit a message."""
+from protocol.messages import LIST_MOST, Areas, Busy, Found, ListAreas, ListLazy, Request, TryFind
 
 
 @frozen
@@ -35,20 +35,23 @@ async def vmallocinfo(vmap: Vmap, port: Port) -> VmallocInfo:
         await vmap.purge_lock.acquire(port)
     busy, unpurged = list[VmapArea](), list[VmapArea]()
     for node_id in range(1 if vmap.kernel.vread == "node-0" else vmap.layout.nr_nodes):
-        start, more = 0, True
-        while more:
-            reply = await port.call(vmap.address(node_id), ListAreas(node_id, start, MOST))
-            busy += (listed := expect(reply, Areas)).areas
-            start, more = (listed.areas[-1].va_end if listed.areas else 0), listed.more
+        busy += await _listed(port, vmap.address(node_id), partial(ListAreas, node_id, limit=LIST_MOST))
     for node_id in range(vmap.layout.nr_nodes):
-        start, more = 0, True
-        while more:
-            listed = expect(await port.call(vmap.address(node_id), ListLazy(node_id, start)), Areas)
-            unpurged += listed.areas
-            start, more = (listed.areas[-1].va_end if listed.areas else 0), listed.more
+        unpurged += await _listed(port, vmap.address(node_id), partial(ListLazy, node_id))
     if before_nodes:
         vmap.purge_lock.release(port)
     return VmallocInfo(tuple(busy), tuple(unpurged))
+
+
+async def _listed(port: Port, to: Address, listing: Callable[..., Request]) -> list[VmapArea]:
+    """List areas, however many requests that takes; `listing` makes one of where to begin."""
+    found: list[VmapArea] = []
+    more = True
+    while more:
+        listed = expect(await port.call(to, listing(start=found[-1].va_end if found else 0)), Areas)
+        found += listed.areas
+        more = listed.more
+    return found
 
 
 @frozen

@@ -5,9 +5,10 @@ Mirrors `__purge_vmap_area_lazy()`, `purge_vmap_node()`, `decay_va_pool_node()`,
 mm/vmalloc.c, v6.8 to v7.1. What differs between the versions is asked of `Vmap.kernel`.
 """
 
+from actors.addresses import FREE_SPACE, LAZY_PAGES
 from actors.errors import expect
 from actors.freeing import purge_fragmented_blocks
-from actors.vmap import FREE_SPACE, LAZY_PAGES, Purge, Vmap
+from actors.vmap import Purge, Vmap
 from actors.world import Port, Signal
 from protocol.area import ULONG_MAX
 from protocol.kernel import nr_purge_helpers

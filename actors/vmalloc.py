@@ -5,9 +5,10 @@ to v7.1. Two nodes are never mixed up: an area is *busy* in the node of its addr
 to the pools of the node of the CPU that asked for it, whose number it carries in its flags.
 """
 
+from actors.addresses import FREE_SPACE
 from actors.errors import expect
 from actors.purge import reclaim_and_purge_vmap_areas
-from actors.vmap import FREE_SPACE, Vmap
+from actors.vmap import Vmap
 from actors.world import Port
 from protocol.area import Vm, VmapArea, VmStruct, encode_vn_id
 from protocol.errors import BadRange

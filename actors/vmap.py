@@ -21,12 +21,6 @@ from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START, VmapArea, ZoneL
 from protocol.kernel import Kernel, lazy_max_pages
 from protocol.vmap_block import VmapBlocks
 
-FREE_SPACE: Final[Address] = "free"
-"""Where the free space is served."""
-
-LAZY_PAGES: Final[Address] = "lazy-pages"
-"""Where the pages that are lazily freed are counted."""
-
 
 @frozen
 class Window:

@@ -188,8 +188,7 @@ class NodeMachine:
         work = self._works[node.tree.depth]
         area = node.tree.find(addr)
         if area is None:
-            known = None if node.beside is None else node.beside.find(addr)
-            if known is None or node.beside is None:
+            if node.beside is None or (known := node.beside.find(addr)) is None:
                 return NOT_FOUND, work
             holder = node.beside.holder(known)
             return Moved(self._home(known.va_start) if holder is None else holder), work

@@ -21,6 +21,7 @@ import click
 import sim.commands
 from protocol.errors import VmapsimError
 from sim.commands import BAD_INPUT, INTERRUPTED, Session, printable
+from sim.errors import first_of
 
 LONGEST_WORD = 300
 """Characters of a word in a message; from a longer one the middle is left out."""
@@ -78,10 +79,7 @@ def _first_of_users(group: BaseExceptionGroup[BaseException]) -> BaseException:
     theirs, others = group.split(VmapsimError)
     if theirs is None or others is not None:
         raise group
-    first: BaseException = theirs
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
+    return first_of(theirs)
 
 
 def _complain(text: str) -> int:

@@ -8,3 +8,16 @@ class BadInput(VmapsimError):
 
     def __init__(self, where: str, found: str, allowed: str) -> None:
         super().__init__(f"{where}: found {found}; allowed: {allowed}")
+
+
+def first_of(error: BaseException) -> BaseException:
+    """Give the first error of a group, of whatever depth, or the error itself: actors raise theirs together."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def one_line(error: BaseException) -> str:
+    """Say in a line what went wrong: of several errors, the first."""
+    first = first_of(error)
+    return " ".join(f"{type(first).__name__}: {first}".split())

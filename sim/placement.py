@@ -2,6 +2,7 @@
 
 from attrs import frozen
 
+from actors.addresses import ALL_NODES
 from actors.world import Address
 from sim.errors import BadInput
 from sim.scenario.model import Scenario
@@ -21,7 +22,7 @@ class Placement:
         kind, _slash, number = address.partition("/")
         if kind == "node":
             return self.nodes[int(number)]
-        return self.nodes[0] if kind == "nodes" else self.globals_at
+        return self.nodes[0] if kind == ALL_NODES else self.globals_at
 
     def link_ns(self, cpu: int, address: Address) -> int:
         """Give what a message takes between a CPU and an actor."""

@@ -12,8 +12,9 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
+from actors.addresses import ALL_NODES, FREE_SPACE, LAZY_PAGES, address_of_node, node_actors
 from actors.batch_inserter import BatchInserter
-from actors.client import FREE_SPACE, Client
+from actors.client import Client
 from actors.live import LiveWorld
 from actors.mutex import Mutex
 from actors.patience import patient
@@ -21,7 +22,7 @@ from actors.purge import drain_vmap_area_work
 from actors.router import Router
 from actors.system import Driver, Server, run_system
 from actors.vmalloc_client import VmallocClient
-from actors.vmap import LAZY_PAGES, Vmap
+from actors.vmap import Vmap
 from actors.workqueue import WORKERS, Workqueue
 from actors.world import Driving, Port, Script, World
 from protocol import policies, strategies
@@ -206,6 +207,7 @@ class System:
         self.engine = engine
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
         self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
+        self.one_lock = strategies.needs_one_lock(self.strategy)
         self.recorder = Recorder(History(workload.cpus), _latencies(scenario, workload.operations), timeline)
         self.kernel = scenario.chosen_kernel
         self.machines = self._node_machines()
@@ -216,7 +218,7 @@ class System:
         self.router = Router(
             self.layout,
             policies.load(scenario.lookup.policy, extra=scenario.lookup.extra),
-            [self._address(node_id) for node_id in range(self.layout.nr_nodes)],
+            [ALL_NODES if self.one_lock else address_of_node(node) for node in range(self.layout.nr_nodes)],
         )
         self.inserters = {
             cpu: BatchInserter(self.router, self.strategy, scenario.batch.areas) for cpu in workload.cpus
@@ -344,13 +346,11 @@ class System:
         )
 
     def _node_machines(self) -> dict[str, NodeMachine]:
-        node_ids = range(self.layout.nr_nodes)
-        if strategies.needs_one_lock(self.strategy):
-            return {self._address(0): self._node_machine(node_ids, "busy/all")}
-        return {self._address(node_id): self._node_machine([node_id], f"busy/{node_id}") for node_id in node_ids}
-
-    def _node_machine(self, node_ids: Sequence[int], lock: str) -> NodeMachine:
-        return NodeMachine(self.layout, node_ids, lock, self.kernel, self.scenario.space.page_size)
+        page_size = self.scenario.space.page_size
+        return {
+            actor.address: NodeMachine(self.layout, actor.node_ids, actor.lock, self.kernel, page_size)
+            for actor in node_actors(range(self.layout.nr_nodes), one_lock=self.one_lock)
+        }
 
     @property
     def _cpus(self) -> range:
@@ -374,9 +374,6 @@ class System:
             flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
             lock_stat=lambda: self.recorder.locks,
         )
-
-    def _address(self, node_id: int) -> str:
-        return "nodes" if strategies.needs_one_lock(self.strategy) else f"node/{node_id}"
 
     def drivers(self, world: Driving) -> Sequence[Driver]:
         """Make the clients for `world`, and the kworkers beside them."""

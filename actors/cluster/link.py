@@ -24,10 +24,6 @@ RECONNECT = Backoff(first_ns=10_000_000, longest_ns=500_000_000)
 """How soon a broken connection is tried again."""
 
 
-GATHER = 1
-"""Turns of the loop for which output waits for more: answers that come in meanwhile cause asks that go with it."""
-
-
 class Posted(Protocol):
     """A request on its way over a link."""
 
@@ -151,10 +147,8 @@ class Link:
                     self._connection = connection
                     self.areas = event.welcome.areas
                     ready()
-                elif connection.welcome is None:
-                    if data:
-                        raise MemberRefused(self.endpoint, event.reason)
-                    return
+                elif connection.welcome is None and data:
+                    raise MemberRefused(self.endpoint, event.reason)
                 else:
                     return
             self._send_waiting(connection)
@@ -165,8 +159,8 @@ class Link:
         try:
             while True:
                 await self._output.wait()
-                for _ in range(GATHER):
-                    await trio.lowlevel.checkpoint()
+                # Answers that come in within this turn of the loop cause asks that go with it.
+                await trio.lowlevel.checkpoint()
                 self._output = trio.Event()
                 self._output_set = False
                 while data := connection.take_output():

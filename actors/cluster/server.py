@@ -45,7 +45,7 @@ class Server:
         self._log = log
         self._limits = limits or Limits()
         self._most = connections
-        self._open: set[Served] = set()
+        self._open: set[Peer] = set()
 
     async def run(self, listeners: Sequence[trio.abc.Listener[Stream]]) -> None:
         """Accept connections until cancelled; those that are open then are told goodbye."""
@@ -55,40 +55,40 @@ class Server:
         """Give what is open and under way now."""
         return {
             "connections": len(self._open),
-            "in_flight": sum(served.connection.in_flight for served in self._open),
-            "unsent": sum(served.connection.unsent for served in self._open),
+            "in_flight": sum(peer.connection.in_flight for peer in self._open),
+            "unsent": sum(peer.connection.unsent for peer in self._open),
         }
 
     async def _serve(self, stream: Stream) -> None:
         connection = ServerConnection(self._welcome, self._limits)
-        served = Served(stream, connection, self._host)
+        peer = Peer(stream, connection, self._host)
         if len(self._open) >= self._most:
             connection.say_goodbye(f"{self._most} connections already")
             self._log("connection refused", open=len(self._open))
-            await served.part()
+            await peer.part()
             return
-        self._open.add(served)
+        self._open.add(peer)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(served.write)
-                nursery.start_soon(served.watch, nursery.cancel_scope)
+                nursery.start_soon(peer.write)
+                nursery.start_soon(peer.watch, nursery.cancel_scope)
                 try:
-                    await served.read()
+                    await peer.read()
                 except ProtocolError as error:
                     self._log("protocol error", error=str(error), frames=connection.frames_received)
                 except BROKEN as error:
                     self._log("connection broken", error=repr(error))
                 except trio.Cancelled:
-                    connection.say_goodbye("shutting down" if served.there else "silence")
+                    connection.say_goodbye("shutting down" if peer.there else "silence")
                     raise
                 nursery.cancel_scope.cancel()
         finally:
-            self._open.discard(served)
-            await served.part()
+            self._open.discard(peer)
+            await peer.part()
 
 
-class Served:
-    """One connection, its asker's side of the host included."""
+class Peer:
+    """Whoever is at the other end of one connection: who asks, to the host's actors."""
 
     def __init__(self, stream: Stream, connection: ServerConnection, host: Host) -> None:
         self.connection = connection

@@ -9,7 +9,7 @@ Everything here blocks; call it in a worker thread, one call at a time.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -85,7 +85,7 @@ class Store:
         return bool(objects == 0)
 
     def _create(self, identity: Mapping[str, str]) -> None:
-        with _Transaction(self._database):
+        with self._transaction():
             self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             self._database.execute("CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._database.execute("CREATE TABLE journal (position INTEGER PRIMARY KEY, frames BLOB NOT NULL)")
@@ -142,49 +142,27 @@ class Store:
         with suppress(sqlite3.Error):
             self._database.close()
 
-    def _storing(self) -> "_Storing":
-        return _Storing(self)
-
-
-class _Transaction:
-    """All statements of the body or none of them."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Make all statements of the body or none of them."""
         self._database.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None:
+        try:
+            yield
             self._database.execute("COMMIT")
-        elif self._database.in_transaction:
-            self._database.execute("ROLLBACK")
-
-
-class _Storing(_Transaction):
-    """A transaction whose failure is the storage's."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store._database)
-        self._path = store.path
-
-    def __enter__(self) -> None:
-        try:
-            super().__enter__()
-        except sqlite3.Error as error:
-            raise StorageFailed(f"{self._path}: {error}") from None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            super().__exit__(kind, error, trace)
-        except sqlite3.Error as failure:
-            with suppress(sqlite3.Error):
+        except BaseException:
+            with suppress(sqlite3.Error):  # what went wrong first is told
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
-            raise StorageFailed(f"{self._path}: {failure}") from None
-        if isinstance(error, sqlite3.Error):
-            raise StorageFailed(f"{self._path}: {error}") from None
+            raise
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Make all statements of the body or none of them; a failure is the storage's."""
+        try:
+            with self._transaction():
+                yield
+        except sqlite3.Error as error:
+            raise StorageFailed(f"{self.path}: {error}") from None
 
 
 def _rows(entries: Iterable[Entry]) -> Iterator[bytes]:

@@ -13,13 +13,13 @@ from typing import Any
 from attrs import define, field
 
 from sim.calibration.model import Figure, Point, Target, Targets
-from sim.errors import BadInput
+from sim.errors import BadInput, one_line
 from sim.extensions import loaded
 from sim.results import results_of
 from sim.scenario.converter import unstructure
 from sim.simulation import simulate
 from sim.study.metrics import metrics_of
-from sim.study.replication import Failure, Task, one_line
+from sim.study.replication import Failure, Task
 from sim.study.runners import Runner
 from sim.study.store import Key, Record
 

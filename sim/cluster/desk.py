@@ -8,7 +8,7 @@ import trio
 
 from actors.cluster.link import Link
 from actors.cluster.world import ClusterWorld
-from actors.errors import RequestRefused
+from actors.errors import expect
 from actors.lock import FifoLock
 from actors.patience import Patience
 from actors.world import Address, Observer, Port
@@ -44,9 +44,7 @@ class Desk:
             replies.append(await port.call(to, request))
 
         await self._world.run_script(script, self._port)
-        if not isinstance(replies[0], kind):
-            raise RequestRefused(replies[0])
-        return replies[0]
+        return expect(replies[0], kind)
 
     async def list_areas(self, to: Address, listing: Callable[[int], Request]) -> list[VmapArea]:
         """List areas, however many requests that takes."""

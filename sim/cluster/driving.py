@@ -13,12 +13,11 @@ from typing import Any
 
 import trio
 
-from actors.client import FREE_SPACE
+from actors.addresses import FREE_SPACE, LAZY_PAGES, address_of_node
 from actors.cluster.link import Link
 from actors.cluster.world import ClusterWorld
 from actors.patience import Patience
 from actors.system import run_drivers
-from actors.vmap import LAZY_PAGES
 from actors.world import Address
 from protocol.area import VmapArea
 from protocol.connection import PROTOCOL
@@ -112,7 +111,6 @@ class _Run:
         self._progress = progress
         self._crash = crash
         self._patience = patience_of(system.scenario.faults, "cluster")
-        self._one_lock = "nodes" in system.router.addresses
         self._uses_vmalloc = system.workload.window is not None
         page_size = system.scenario.space.page_size
         self._rules = rules_of(system.kernel, page_size) if self._uses_vmalloc else ""
@@ -167,9 +165,9 @@ class _Run:
         links: dict[Address, Link] = {}
         async with trio.open_nursery() as nursery:
             for member in self._members.hosted:
-                addresses = member.addresses(self._one_lock)
+                addresses = member.addresses(self._system.one_lock)
                 actors, nr_nodes, zone_size = " ".join(addresses), layout.nr_nodes, layout.zone_size
-                hello = Hello(PROTOCOL, nr_nodes, zone_size, self._one_lock, self._rules, actors)
+                hello = Hello(PROTOCOL, nr_nodes, zone_size, self._system.one_lock, self._rules, actors)
                 link = Link(member.endpoint, hello, self._members.certificates)
                 links.update(dict.fromkeys(addresses, link))
                 self._links.append(link)
@@ -188,7 +186,9 @@ class _Run:
         system = self._system
         for statistics in await self._statistics(desk):
             if statistics.areas:
-                raise BadInput(f"node/{statistics.node_id}", f"{statistics.areas} areas", "members without areas")
+                raise BadInput(
+                    address_of_node(statistics.node_id), f"{statistics.areas} areas", "members without areas"
+                )
         if system.workload.uses_free_space:
             free = await desk.ask(FREE_SPACE, GetFreeStatistics(), FreeStatistics)
             if free.ranges != 1:

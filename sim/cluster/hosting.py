@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +11,10 @@ import structlog
 import trio
 from attrs import frozen
 
-from actors.client import FREE_SPACE
+from actors.addresses import FREE_SPACE, LAZY_PAGES, node_actors
 from actors.cluster.endpoint import Certificates, Endpoint, address_of, listen
 from actors.cluster.host import Host, Log, Plan
 from actors.cluster.server import Server
-from actors.vmap import LAZY_PAGES
 from protocol.area import PAGE_SIZE, ZoneLayout
 from protocol.connection import PROTOCOL, Limits
 from protocol.envelopes import Welcome
@@ -51,14 +50,9 @@ class Hosting:
             "rules": self.rules,
         }
         plans = []
-        if self.one_lock and self.node_ids:
-            make = self._node_machine(self.node_ids, "busy/all")
-            plans.append(Plan("nodes", make, {"actor": "nodes", **identity}))
-        elif self.node_ids:
-            for node_id in self.node_ids:
-                address = f"node/{node_id}"
-                make = self._node_machine((node_id,), f"busy/{node_id}")
-                plans.append(Plan(address, make, {"actor": address, **identity}))
+        for actor in node_actors(self.node_ids, one_lock=self.one_lock):
+            make = partial(NodeMachine, self.layout, actor.node_ids, actor.lock, self.kernel, self.page_size)
+            plans.append(Plan(actor.address, make, {"actor": actor.address, **identity}))
         if self.free:
             free_space = partial(FreeSpaceMachine, page_size=self.page_size)
             plans.append(Plan(FREE_SPACE, free_space, {"actor": FREE_SPACE, "page_size": str(self.page_size)}))
@@ -69,9 +63,6 @@ class Hosting:
     def rules(self) -> str:
         """What the nodes do with freed areas, in words."""
         return rules_of(self.kernel, self.page_size)
-
-    def _node_machine(self, node_ids: tuple[int, ...], lock: str) -> Callable[[], NodeMachine]:
-        return partial(NodeMachine, self.layout, node_ids, lock, self.kernel, self.page_size)
 
     def welcome(self) -> Welcome:
         """Say what this member is."""

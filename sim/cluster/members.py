@@ -20,9 +20,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from actors.client import FREE_SPACE
+from actors.addresses import FREE_SPACE, LAZY_PAGES, node_actors
 from actors.cluster.endpoint import Certificates, Endpoint, parse_endpoint
-from actors.vmap import LAZY_PAGES
 from actors.world import Address
 from sim.cluster.hosting import parse_nodes
 from sim.errors import BadInput
@@ -64,7 +63,7 @@ class Hosted:
 
     def addresses(self, one_lock: bool) -> list[Address]:
         """Give where its actors are asked."""
-        nodes = ["nodes"] if one_lock and self.node_ids else [f"node/{node_id}" for node_id in self.node_ids]
+        nodes = [actor.address for actor in node_actors(self.node_ids, one_lock=one_lock)]
         return [*nodes, *([FREE_SPACE, LAZY_PAGES] if self.free else [])]
 
 

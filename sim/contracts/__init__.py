@@ -13,7 +13,7 @@ from types import FrameType, ModuleType
 from typing import Any, TypeAlias
 
 from protocol.errors import VmapsimError
-from sim.errors import BadInput
+from sim.errors import BadInput, first_of, one_line
 
 MOST_STEPS = 100_000
 """Steps of Python's interpreter that one call may take; whoever takes more is taken not to stop."""
@@ -94,20 +94,11 @@ def judged(words: str, most_steps: int = MOST_STEPS, only: str = "") -> Iterator
     try:
         yield
     except Exception as error:
-        first = _first_of(error)
-        if isinstance(first, Breach):
+        if isinstance(first := first_of(error), Breach):
             raise first from None
-        text = " ".join(f"{type(first).__name__}: {first}".split())
-        raise Breach(f"raises {text}, {words}") from error
+        raise Breach(f"raises {one_line(error)}, {words}") from error
     finally:
         sys.settrace(before)
-
-
-def _first_of(error: BaseException) -> BaseException:
-    """Give the first error of a group, of whatever depth: actors raise theirs together."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def search(test: Callable[[Any], None], examples: Any, most: int = 60) -> None:

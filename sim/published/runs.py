@@ -5,7 +5,7 @@ the page makes its figures: the same for a seed on every machine.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -117,11 +117,10 @@ def figures_of(run: Run) -> dict[str, Any]:
     }
 
 
-def carry_out(runs: Sequence[Run], jobs: int, done: Iterable[str] = ()) -> Kept:
-    """Carry out `runs` in `jobs` processes, but for those that are `done`."""
-    left = [run for run in runs if run.name not in set(done)]
+def carry_out(runs: Sequence[Run], jobs: int) -> Kept:
+    """Carry out `runs` in `jobs` processes."""
     with ProcessPoolExecutor(jobs) as pool:
-        return {run.name: figures for run, figures in zip(left, pool.map(figures_of, left), strict=True)}
+        return {run.name: figures for run, figures in zip(runs, pool.map(figures_of, runs), strict=True)}
 
 
 def kept() -> Kept:

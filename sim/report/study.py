@@ -8,7 +8,7 @@ from sim.report.figures import shared_figures
 from sim.report.page import Page, render, table_of
 from sim.report.sweeps import groups_of, study_figures
 from sim.scenario.converter import unstructure
-from sim.study.campaign import CellResult
+from sim.study.campaign import CellResult, left_out
 from sim.study.cells import code_digest, study_command
 from sim.study.model import Study
 
@@ -19,8 +19,7 @@ def study_report(
     """Give the page of a study; `rows` are those of its tables."""
     groups = groups_of(study, results)
     counts = [len(result.records) for result in results]
-    warmups = [record["warmup"] for result in results for record in result.records]
-    dropped, of = (sum(warmup[key] for warmup in warmups) for key in ("dropped", "of"))
+    dropped, of = left_out(results)
     plan = study.plan
     facts = [
         ("seed", str(plan.seed)),

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import asdict, evolve, frozen
 
+from actors.addresses import ALL_NODES, FREE_SPACE, LAZY_PAGES, address_of_node
 from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
 from sim.files import RESULT_FILES
@@ -81,9 +82,9 @@ def structure(
 def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:
     """Refuse patterns in `[faults]` that no actor of this scenario can fit."""
     nodes, cpus = scenario.space.nodes, scenario.machine.cpus
-    actors = [f"node/{node_id}" for node_id in range(nodes)] + [f"cpu/{cpu}" for cpu in range(cpus)]
+    actors = [*map(address_of_node, range(nodes)), *(f"cpu/{cpu}" for cpu in range(cpus))]
     for key, pattern in patterns(scenario.faults):
-        if not any(fits(pattern, actor) for actor in (*actors, "nodes", "free", "lazy-pages")):
+        if not any(fits(pattern, actor) for actor in (*actors, ALL_NODES, FREE_SPACE, LAZY_PAGES)):
             known = f"actors of the scenario: node/0-{nodes - 1}, cpu/0-{cpus - 1}, nodes, free, lazy-pages"
             raise BadInput(f"{where}: faults.{key}", shown(pattern), known)
 

@@ -71,6 +71,12 @@ class CellResult:
         return found
 
 
+def left_out(results: Sequence[CellResult]) -> tuple[int, int]:
+    """Add up over all replications: the operations that are left out as warm-up, and all operations."""
+    warmups = [record["warmup"] for result in results for record in result.records]
+    return sum(warmup["dropped"] for warmup in warmups), sum(warmup["of"] for warmup in warmups)
+
+
 @frozen
 class Progress:
     """How far a campaign is."""

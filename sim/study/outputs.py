@@ -1,6 +1,5 @@
 """What a study leaves in its folder: tables, a summary for programs, the report."""
 
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from attrs import asdict
 
 from sim.extensions import described, loaded
+from sim.files import to_json
 from sim.report.study import study_report
 from sim.study.campaign import CellResult
 from sim.study.cells import code_digest
@@ -26,7 +26,7 @@ def outputs_of(study: Study, results: Sequence[CellResult]) -> dict[str, str | b
         if rows:
             files |= {f"{name}.csv": to_csv(rows), f"{name}.parquet": to_parquet(rows)}
     files["report.html"] = study_report(study, results, tables)
-    files["study.json"] = json.dumps(summary_of(study, tables), indent=1, allow_nan=False) + "\n"
+    files["study.json"] = to_json(summary_of(study, tables))
     return files
 
 

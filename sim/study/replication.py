@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from sim.errors import one_line
 from sim.extensions import Extension, install
 from sim.garbage import LEFTOVERS
 from sim.report.portrait import LOAD_POINTS, portrait_of
@@ -60,10 +61,3 @@ def record_of(outcome: Outcome, *, first: bool) -> dict[str, Any]:
         "checks": results["checks"],
         **portrait_of(outcome, results, intervals=LOAD_POINTS if first else 0),
     }
-
-
-def one_line(error: BaseException) -> str:
-    """Say in a line what went wrong: of several errors, the first."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeAlias
 
 from attrs import define, field
 
-from sim.errors import BadInput
+from sim.errors import BadInput, one_line
 from sim.study.replication import Failure, Task
 from sim.study.store import Record
 
@@ -210,7 +210,7 @@ def _result_of(future: "Future[Record | Failure]") -> Record | Failure:
     except (BrokenProcessPool, CancelledError):
         raise
     except Exception as error:  # for one, Dask's KilledWorker
-        return Failure(" ".join(f"{type(error).__name__}: {error}".split()))
+        return Failure(one_line(error))
 
 
 def _begin_worker() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from sim.study.campaign import CellResult
+from sim.study.campaign import CellResult, left_out
 from sim.study.metrics import label
 from sim.study.model import Study, Value
 from sim.study.statistics import Paired, interval
@@ -102,9 +102,7 @@ def _difference(pair: Paired) -> str:
 
 def _show_replications(console: Console, study: Study, results: Sequence[CellResult]) -> None:
     counts = [len(result.records) for result in results]
-    warmups = [record["warmup"] for result in results for record in result.records]
-    dropped = sum(warmup["dropped"] for warmup in warmups)
-    of = sum(warmup["of"] for warmup in warmups)
+    dropped, of = left_out(results)
     unsettled = sum(result.unsettled for result in results)
     console.print(
         Text(

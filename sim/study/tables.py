@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sim.study.campaign import CellResult
+from sim.study.campaign import CellResult, left_out
 from sim.study.model import Study
 from sim.study.statistics import Paired, interval, paired
 
@@ -34,8 +34,7 @@ def _cell_row(study: Study, result: CellResult) -> Row:
         row[metric] = _figure(found.mean if found else None)
         row[f"{metric}.ci_low"] = _figure(found.low if found else None)
         row[f"{metric}.ci_high"] = _figure(found.high if found else None)
-    warmups = [record["warmup"] for record in result.records]
-    dropped, of = (sum(warmup[key] for warmup in warmups) for key in ("dropped", "of"))
+    dropped, of = left_out([result])
     row |= {
         "replications": len(result.records),
         "reached": result.reached,

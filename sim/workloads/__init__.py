@@ -63,6 +63,11 @@ SHAPE = Workload
 """What the files of this folder offer (see `protocol.registry`)."""
 
 
+def share_of(total: int, cpus: int, cpu: int) -> int:
+    """Deal `total` out to CPUs, and give a CPU's part; the first ones get what does not divide."""
+    return total // cpus + (cpu < total % cpus)
+
+
 def plan(scenario: Scenario, beside: Path) -> Plan:
     """Plan the workload that `scenario` names; raises `BadInput`."""
     workload: Workload = registry.load(sys.modules[__name__], scenario.workload.kind, {})

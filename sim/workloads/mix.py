@@ -21,7 +21,7 @@ from protocol.errors import VmapsimError
 from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import Scenario
-from sim.workloads import ClientScript, Plan
+from sim.workloads import ClientScript, Plan, share_of
 
 AHEAD = 2_048
 """Operations that each CPU draws at a time: neither a run's memory nor its start grows with its length."""
@@ -45,7 +45,7 @@ def plan_own_areas(scenario: Scenario, script: Callable[[int, "Operations"], Cli
     """
     cpus = scenario.machine.cpus
     region = _region_size(scenario)
-    shares = [_share(scenario.workload.preload_areas, cpus, cpu) for cpu in range(cpus)]
+    shares = [share_of(scenario.workload.preload_areas, cpus, cpu) for cpu in range(cpus)]
     holdings = [
         Holding(VMALLOC_START + cpu * region, scenario, stream(scenario.seed, f"mix/{cpu}")) for cpu in range(cpus)
     ]
@@ -54,7 +54,7 @@ def plan_own_areas(scenario: Scenario, script: Callable[[int, "Operations"], Cli
 
     preload = [area for holding in holdings for area in holding.areas]
     operations = [
-        Operations(scenario, own, _share(scenario.workload.operations, cpus, cpu))
+        Operations(scenario, own, share_of(scenario.workload.operations, cpus, cpu))
         for cpu, own in enumerate(holdings)
     ]
 
@@ -73,11 +73,6 @@ def plan_own_areas(scenario: Scenario, script: Callable[[int, "Operations"], Cli
 def owner_of(scenario: Scenario, area: VmapArea) -> int:
     """Give the CPU in whose region `area` is."""
     return (area.va_start - VMALLOC_START) // _region_size(scenario)
-
-
-def _share(total: int, cpus: int, cpu: int) -> int:
-    """Deal `total` out to the CPUs; the first ones get what does not divide."""
-    return total // cpus + (cpu < total % cpus)
 
 
 def _region_size(scenario: Scenario) -> int:

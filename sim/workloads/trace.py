@@ -29,6 +29,7 @@ from sim.traces.dependencies import Dependencies, Step
 from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent
 from sim.traces.read import Trace, read_trace
 from sim.workloads import ClientScript, Plan
+from sim.workloads._drawing import Draws
 
 
 def trace(scenario: Scenario, beside: Path) -> Plan:
@@ -109,8 +110,8 @@ class _Unrolling:
     steps: list[Step] = field(factory=list)
     facts: Counter[str] = field(factory=Counter)
     _live: BusyTree = field(factory=BusyTree)
-    _all: "_Pool" = field(factory=lambda: _Pool())
-    _spanning: "_Pool" = field(factory=lambda: _Pool())
+    _all: Draws = field(factory=Draws)
+    _spanning: Draws = field(factory=Draws)
     _dependencies: Dependencies = field(factory=Dependencies)
     _first_ns: int | None = None
 
@@ -144,13 +145,13 @@ class _Unrolling:
 
     def _free(self, area: VmapArea, event: AllocEvent | FreeEvent) -> None:
         self._live.unlink(area.va_start)
-        self._all.remove(area)
+        self._all.discard(area.va_start)
         if self._layout.zones_spanned(area) > 1:
-            self._spanning.remove(area)
+            self._spanning.discard(area.va_start)
         self._dependencies.free(self._step(event, "free", area, area.va_start))
 
     def _look_up(self, event: AllocEvent) -> None:
-        interior = self._random.random() < self._use.interior and bool(self._spanning.areas)
+        interior = self._random.random() < self._use.interior and len(self._spanning) > 0
         if interior:
             area = self._spanning.draw(self._random)
             pages = area.size // PAGE_SIZE
@@ -168,28 +169,6 @@ class _Unrolling:
         step = Step(event.cpu, operation, area, addr, event.time_ns - self._first_ns)
         self.steps.append(step)
         return step
-
-
-@define
-class _Pool:
-    """Areas to draw from, each as likely as the others."""
-
-    areas: list[VmapArea] = field(factory=list)
-    _index: dict[int, int] = field(factory=dict)
-
-    def add(self, area: VmapArea) -> None:
-        self._index[area.va_start] = len(self.areas)
-        self.areas.append(area)
-
-    def remove(self, area: VmapArea) -> None:
-        index = self._index.pop(area.va_start)
-        last = self.areas.pop()
-        if last is not area:
-            self.areas[index] = last
-            self._index[last.va_start] = index
-
-    def draw(self, random: Random) -> VmapArea:
-        return self.areas[int(random.random() * len(self.areas))]
 
 
 async def _run(client: Client, *, steps: list[Step], signals: Mapping[Step, Signal], use: TraceUse) -> None:

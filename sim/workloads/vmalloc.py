@@ -26,7 +26,7 @@ from sim.chance import stream
 from sim.errors import BadInput
 from sim.looks import Looks
 from sim.scenario.model import Scenario, VmallocUse
-from sim.workloads import ClientScript, Plan
+from sim.workloads import ClientScript, Plan, share_of
 
 SIZES: tuple[tuple[float, int, int, int], ...] = (
     # share, fewest and most pages without guard page, align in pages
@@ -61,30 +61,25 @@ def vmalloc(scenario: Scenario, beside: Path) -> Plan:  # noqa: ARG001 (the shap
         raise BadInput("workload.vmalloc.window_pages", str(use.window_pages), f"at most {most}")
     window = Window(VMALLOC_START, end)
     vmlist = list(_vmlist(scenario, window))
+    operations = scenario.workload.operations
     looks = Looks(ZoneLayout(scenario.space.nodes, scenario.space.zone_size), page_size)
     machine = [_Cpu(scenario, cpu, vmlist[cpu::cpus], looks) for cpu in range(cpus)]
 
     def scripts(_world: Driving) -> Mapping[int, ClientScript]:
         return {
-            cpu: partial(_run, cpu=machine[cpu], machine=machine, operations=_share(scenario, cpu))
+            cpu: partial(_run, cpu=machine[cpu], machine=machine, operations=share_of(operations, cpus, cpu))
             for cpu in range(cpus)
         }
 
     return Plan(
         cpus=list(range(cpus)),
         preload=vmlist,
-        operations=scenario.workload.operations,
+        operations=operations,
         uses_free_space=True,
         scripts=scripts,
         window=window,
         report=lambda: {"looks": looks.report()},
     )
-
-
-def _share(scenario: Scenario, cpu: int) -> int:
-    """Deal the operations out to the CPUs; the first ones get what does not divide."""
-    operations, cpus = scenario.workload.operations, scenario.machine.cpus
-    return operations // cpus + (cpu < operations % cpus)
 
 
 def _vmlist(scenario: Scenario, window: Window) -> Iterator[VmapArea]:

@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
+from actors.addresses import FREE_SPACE
 from actors.batch_inserter import BatchInserter
-from actors.client import FREE_SPACE, Client
+from actors.client import Client
 from actors.errors import RequestRefused
 from actors.router import Router
 from actors.system import Driver, Server, run_system

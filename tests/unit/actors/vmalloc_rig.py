@@ -3,13 +3,14 @@
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from actors.addresses import FREE_SPACE, LAZY_PAGES
 from actors.batch_inserter import BatchInserter
 from actors.lock import FifoLock
 from actors.mutex import Mutex
 from actors.purge import drain_vmap_area_work
 from actors.router import Router
 from actors.vmalloc_client import VmallocClient
-from actors.vmap import FREE_SPACE, LAZY_PAGES, Vmap, Window
+from actors.vmap import Vmap, Window
 from actors.workqueue import WORKERS, Workqueue
 from protocol import policies, strategies
 from protocol.area import PAGE_SIZE, VmapArea, ZoneLayout
