@@ -13,22 +13,28 @@ def ours() -> Measured:
     return peers.run_ours(Options())
 
 
-@pytest.mark.parametrize(("peer", "apart"), [("flat_peer", 0.08), ("simpy_peer", 0.02)])
-def test_the_peers_agree_in_mean_and_99th_percentile(peer: str, apart: float, ours: Measured) -> None:
-    """A model in code of its own and ours: within 1 % in the mean for each operation, and as close in p99.
+@pytest.mark.parametrize(
+    ("peer", "module", "step_ns"),
+    [("flat_peer", "heapq", 48), ("simpy_peer", "simpy", 0), ("cimba_peer", "cimba", 48)],
+)
+def test_the_peers_agree_in_mean_and_99th_percentile(peer: str, module: str, step_ns: int, ours: Measured) -> None:
+    """A model in code of its own and ours: within 1 % in the mean for each operation, and 2 % or a step in p99.
 
-    Ties fall otherwise in the flat loop, and a step of its latencies is up to 48 ns.
+    Ties fall otherwise in the flat loop and in cimba. The 99th percentile of operations that ask one node lies
+    between two humps of their latencies, 96 ns apart, where few are: half of that is a step.
     """
+    pytest.importorskip(module)
     theirs = peers.run_peer(peer, Options())
+    assert theirs["latency"].keys() == ours["latency"].keys()
     for name, figures in theirs["latency"].items():
         own = ours["latency"][name]
         assert abs(own["mean_ns"] / figures["mean_ns"] - 1) < 0.01, name
-        assert abs(own["p99_ns"] / figures["p99_ns"] - 1) < apart, name
+        assert abs(own["p99_ns"] - figures["p99_ns"]) <= max(0.02 * figures["p99_ns"], step_ns), name
 
 
 def test_the_peer_model_depends_on_its_seed_only() -> None:
     """Two runs with one seed give the same latencies, another seed others."""
-    first, again, other = (peer_model.run(simpy_peer.engine, seed, 1600)[1] for seed in (3, 3, 4))
+    first, again, other = (peer_model.run(simpy_peer.engine, seed, 1600).latencies for seed in (3, 3, 4))
     assert first == again != other
 
 
