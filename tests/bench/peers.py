@@ -5,7 +5,7 @@ it (cimba) and drawing its operations is in none: ours are drawn before the firs
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 
@@ -14,7 +14,7 @@ from sim.scenario import load_scenarios
 from sim.simulation import simulate
 from sim.workloads import mix
 from tests.bench.peer_model import OPERATIONS, run
-from tests.bench.suite import ROOT, Bench, Case, Measured, Options, spread
+from tests.bench.suite import ROOT, Bench, Case, Measured, Options, Runs, spread
 
 PEERS = {"flat loop": "flat_peer", "SimPy": "simpy_peer", "salabim": "salabim_peer", "cimba": "cimba_peer"}
 
@@ -52,7 +52,7 @@ def cases(_options: Options) -> Mapping[str, Case]:
     return ours | {name: partial(run_peer, module) for name, module in PEERS.items()}
 
 
-def remark(runs: Mapping[str, Sequence[Measured]]) -> str:
+def remark(runs: Runs) -> str:
     """Say how far apart the engines' latencies are, and how long cimba compiles."""
     ours = runs["vmapsim"][0]["latency"]["all"]
     apart = [

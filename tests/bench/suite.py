@@ -5,6 +5,7 @@ seconds are CPU seconds, else wall seconds. Peak memory is the child's, imports 
 """
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,19 @@ from attrs import field, frozen
 
 ROOT = Path(__file__).parents[2]
 
-NAMES = ("peers", "requests", "live", "cluster", "slow_reader", "replay", "study", "growth", "memory", "busy_tree")
+NAMES = (
+    "peers",
+    "requests",
+    "live",
+    "cluster",
+    "slow_reader",
+    "replay",
+    "study",
+    "start",
+    "growth",
+    "memory",
+    "busy_tree",
+)
 """The benchmarks, a file each, in the order of the page."""
 
 Measured: TypeAlias = dict[str, Any]
@@ -37,6 +50,9 @@ class Options:
 
 Case: TypeAlias = Callable[[Options], Measured]
 
+Runs: TypeAlias = Mapping[str, Sequence[Measured]]
+"""What was measured, by case and round."""
+
 
 @frozen
 class Bench:
@@ -53,7 +69,9 @@ class Bench:
     clock: str = "CPU"
     needs: Mapping[str, str] = field(factory=dict)
     """Modules without which a case is skipped."""
-    remark: Callable[[Mapping[str, Sequence[Measured]]], str] = lambda _runs: ""
+    table: Callable[[Runs], str] | None = None
+    """Makes the table, where it is not a row per case."""
+    remark: Callable[[Runs], str] = lambda _runs: ""
     """Says what is not in the table."""
 
 
@@ -69,6 +87,12 @@ def peak_mib() -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     raise AssertionError("Linux tells a process its peak memory")
+
+
+def of_children() -> tuple[float, float]:
+    """Give the CPU seconds of all processes below this one that have ended, and the MiB of the largest."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def run_here(name: str, case: str, options: Options) -> Measured:
@@ -101,14 +125,15 @@ def section(
         for case, several in runs.items():
             several.append(run(name, case, options))
     times = "one round" if rounds == 1 else f"{rounds} alternating rounds"
-    parts = [f"## {one.title}", f"{one.about} {one.items.capitalize()} of {times}.", table(one, runs)]
+    rows = table(one, runs) if one.table is None else one.table(runs)
+    parts = [f"## {one.title}", f"{one.about} {one.items.capitalize()} of {times}.", rows]
     parts += [f"Skipped: {case}; {one.needs[case]} is not installed." for case in skipped]
     if remark := one.remark(runs):
         parts.append(remark)
     return "\n\n".join(parts)
 
 
-def table(one: Bench, runs: Mapping[str, Sequence[Measured]]) -> str:
+def table(one: Bench, runs: Runs) -> str:
     """Give a row per case: items per second, the ratio to the base of the same round, peak memory."""
     base = runs[one.base or next(iter(runs))]
     rows = [
@@ -117,11 +142,15 @@ def table(one: Bench, runs: Mapping[str, Sequence[Measured]]) -> str:
     ]
     for case, several in runs.items():
         rates = [rate(measured) for measured in several]
-        ratios = [rate(measured) / rate(other) for measured, other in zip(several, base, strict=True)]
         memory = max(measured["peak_mib"] for measured in several)
         form = ",.0f" if max(rates) > 100 else ",.2f"
-        rows.append(f"| {case} | {spread(rates, form)} | {spread(ratios, '.2f')} | {memory:,.0f} |")
+        rows.append(f"| {case} | {spread(rates, form)} | {spread(ratios(several, base), '.2f')} | {memory:,.0f} |")
     return "\n".join(rows)
+
+
+def ratios(several: Sequence[Measured], base: Sequence[Measured]) -> list[float]:
+    """Give how many times the base's rate a case has, round by round."""
+    return [rate(measured) / rate(other) for measured, other in zip(several, base, strict=True)]
 
 
 def rate(measured: Measured) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import peer_model, peers, simpy_peer
+from tests.bench import peer_model, peers, simpy_peer, start
 from tests.bench.__main__ import BEGIN, END, written
 from tests.bench.suite import NAMES, ROOT, Measured, Options, bench, run_here, section
 
@@ -38,8 +38,16 @@ def test_the_peer_model_depends_on_its_seed_only() -> None:
     assert first == again != other
 
 
+OWN_TABLES = ("start",)
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "study" else []) for name in NAMES]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "study" else [])
+        for name in NAMES
+        if name not in OWN_TABLES
+    ],
 )
 def test_each_benchmark_has_a_row_per_case(name: str) -> None:
     """A hundredth of the work, in this process: a table with a rate above 0 for each case that is not skipped."""
@@ -49,6 +57,17 @@ def test_each_benchmark_has_a_row_per_case(name: str) -> None:
     skipped = text.count("Skipped: ")
     assert len(rows) + skipped == len(bench(name).cases(options))
     assert all(float(row.split("|")[3]) > 0 for row in rows)
+
+
+def test_starts_are_measured_against_their_targets() -> None:
+    """Each process comes to where it is to be; who takes longer than its target is named."""
+    options = Options()
+    runs = {name: [case(options)] for name, case in bench("start").cases(options).items()}
+    assert all(several[0]["seconds"] > 0 for several in runs.values())
+    for several in runs.values():
+        several[0]["seconds"] = 0.4
+    assert start.targets(runs) == "Over its target: `--help`."
+    assert "| `run configs/peer-model.toml` | 0.40 | 0.5 |" in start.table(runs)
 
 
 def test_every_benchmark_is_in_the_suite() -> None:
