@@ -46,6 +46,8 @@ class Options:
     """The share of the work that is done: the suite is tried at small scale."""
     traces: tuple[Path, ...] = ()
     """Further traces to replay."""
+    long: bool = False
+    """Whether the long run is made, too."""
 
 
 Case: TypeAlias = Callable[[Options], Measured]
@@ -105,6 +107,7 @@ def run_in_child(name: str, case: str, options: Options) -> Measured:
     """Run a case in a process of its own."""
     command = [sys.executable, "-m", "tests.bench", "--child", name, case, "--scale", str(options.scale)]
     command += [word for trace in options.traces for word in ("--trace", str(trace))]
+    command += ["--long"] if options.long else []
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     measured: Measured = json.loads(output.splitlines()[-1])
     return measured

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import peer_model, peers, simpy_peer, start
+from tests.bench import growth, memory, peer_model, peers, simpy_peer, start
 from tests.bench.__main__ import BEGIN, END, written
 from tests.bench.suite import NAMES, ROOT, Measured, Options, bench, run_here, section
 
@@ -38,7 +38,7 @@ def test_the_peer_model_depends_on_its_seed_only() -> None:
     assert first == again != other
 
 
-OWN_TABLES = ("start",)
+OWN_TABLES = ("start", "growth")
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,42 @@ OWN_TABLES = ("start",)
 )
 def test_each_benchmark_has_a_row_per_case(name: str) -> None:
     """A hundredth of the work, in this process: a table with a rate above 0 for each case that is not skipped."""
-    options = Options(scale=0.01)
+    options = Options(scale=0.01, long=True)
     text = section(name, options, 1, run_here)
     rows = [line for line in text.splitlines() if line.startswith("| ") and "second" not in line]
     skipped = text.count("Skipped: ")
     assert len(rows) + skipped == len(bench(name).cases(options))
     assert all(float(row.split("|")[3]) > 0 for row in rows)
+
+
+def test_growth_is_a_grid() -> None:
+    """Two rounds of one point that is quicker by a half than the first: median rates, and ratios within rounds."""
+    cases = bench("growth").cases(Options())
+    assert len(cases) == 36
+
+    def run(_name: str, case: str, _options: Options) -> Measured:
+        return {"items": 15_000 if case == "64 nodes, 256 CPUs, 100,000 areas" else 10_000, "seconds": 2}
+
+    lines = section("growth", Options(), 2, run).splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert rows[0] == "| | 1,000 areas | 100,000 areas | 1,000,000 areas |"
+    assert [row.count("(") for row in rows[1:]] == [3] * 12
+    assert rows[1] == "| 1 node, 4 CPUs | 5,000 (1.00) | 5,000 (1.00) | 5,000 (1.00) |"
+    assert rows[9] == "| 64 nodes, 256 CPUs | 5,000 (1.00) | 7,500 (1.50) | 5,000 (1.00) |"
+
+
+def test_a_point_of_growth_is_measured() -> None:
+    """Twenty operations per CPU on few areas: all are counted, or those that follow the first."""
+    measured = growth.run(64, 256, 256, Options(scale=0.05))
+    assert 0 < measured["items"] <= 5_000
+    assert measured["seconds"] > 0
+
+
+def test_the_long_run_takes_its_peak_on_the_way() -> None:
+    """After a tenth, after the half, and at the end: peaks that do not fall."""
+    peaks = memory.run_long(Options(scale=0.005))["peaks"]
+    assert [done for done, _mib in peaks] == [10_000, 50_000, 100_000]
+    assert 0 < peaks[0][1] <= peaks[1][1] <= peaks[2][1]
 
 
 def test_starts_are_measured_against_their_targets() -> None:
