@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m tests.bench [NAMES] [--rounds N] [--scale S] [--trace FILE]… [--out FILE]`."""
+"""Run the benchmarks: `python -m tests.bench [NAMES] [OPTIONS]`, see `--help`."""
 
 import argparse
 import json
@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds [default: 5]")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the work [default: 1]")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="another trace to replay")
+    parser.add_argument("--long", action="store_true", help="also run 20,000,000 operations (memory)")
     parser.add_argument("--out", type=Path, help="the page whose tables are replaced [default: standard output]")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     read = parser.parse_args()
@@ -51,7 +52,7 @@ def written(page: str, tables: str) -> str:
 def main() -> None:
     """Run what is asked for."""
     read = arguments()
-    options = Options(read.scale, tuple(trace.resolve() for trace in read.trace))
+    options = Options(read.scale, tuple(trace.resolve() for trace in read.trace), read.long)
     if read.child:
         name, case = read.names
         print(json.dumps(run_here(name, case, options)))

@@ -7,7 +7,7 @@ inserting it again.
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -16,7 +16,7 @@ from sortedcontainers import SortedDict
 
 from protocol.area import VmapArea
 from protocol.busy_tree import BusyTree
-from tests.bench.suite import Bench, Case, Measured, Options
+from tests.bench.suite import Bench, Case, Measured, Options, Runs
 
 PAGE = 4096
 OPERATIONS = 100_000
@@ -122,7 +122,7 @@ def cases(options: Options) -> Mapping[str, Case]:
     }
 
 
-def times(runs: Mapping[str, Sequence[Measured]]) -> str:
+def times(runs: Runs) -> str:
     """Give both operations apart."""
     parts = [
         f"{case}: {min(one['find_us'] for one in several):.2f}, {min(one['change_us'] for one in several):.2f}"

@@ -20,7 +20,7 @@ from sim.scenario import Scenario
 from sim.scenario.machine import Machine
 from sim.scenario.model import Space, Workload
 from tests.bench import echo
-from tests.bench.suite import Bench, Case, Measured, Options
+from tests.bench.suite import Bench, Case, Measured, Options, Runs
 
 CLIENTS, PROCESSES, NODES = 16, 4, 8
 REQUESTS = 20_000
@@ -94,7 +94,7 @@ def cases(_options: Options) -> Mapping[str, Case]:
     }
 
 
-def latencies(runs: Mapping[str, Sequence[Measured]]) -> str:
+def latencies(runs: Runs) -> str:
     """Say how long a request takes."""
     parts = [
         f"{name} {statistics.median(one['p50_us'] for one in several):,.0f} and "

@@ -11,6 +11,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 PAGE = 4096
 ZONE = 16 * PAGE
@@ -119,10 +120,21 @@ class Model:
                 self.nodes[start // ZONE % NODES].insert(start, end)
 
 
-def run(engine: Callable[[Model], Callable[[], object]], seed: int, operations: int) -> tuple[float, Latencies]:
-    """Run the model in an engine, which gives what to call; give CPU seconds of that, and the latencies."""
+class Run(NamedTuple):
+    """What a run took, and what it found."""
+
+    prepare_s: float
+    """CPU seconds of making the engine, compiling included."""
+    run_s: float
+    """CPU seconds from the first event to the last."""
+    latencies: Latencies
+
+
+def run(engine: Callable[[Model], Callable[[], object]], seed: int, operations: int) -> Run:
+    """Run the model in an engine, which gives what to call."""
     model = Model(seed, operations)
+    drawn = time.process_time()
     go = engine(model)
     began = time.process_time()
     go()
-    return time.process_time() - began, model.latencies
+    return Run(began - drawn, time.process_time() - began, model.latencies)

@@ -1,11 +1,11 @@
-"""configs/peer-model.toml here, in SimPy, in salabim, and as a bare loop around a heap.
+"""configs/peer-model.toml here, in SimPy, in salabim, in cimba, and as a bare loop around a heap.
 
-Seconds are those from the first event to the last, ours with all metrics and checks; building the model and drawing
-its operations is in none: ours are drawn before the first event, too, all of them.
+Seconds are those from the first event to the last, ours with all metrics and checks; building the model, compiling
+it (cimba) and drawing its operations is in none: ours are drawn before the first event, too, all of them.
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 
@@ -14,17 +14,18 @@ from sim.scenario import load_scenarios
 from sim.simulation import simulate
 from sim.workloads import mix
 from tests.bench.peer_model import OPERATIONS, run
-from tests.bench.suite import ROOT, Bench, Case, Measured, Options
+from tests.bench.suite import ROOT, Bench, Case, Measured, Options, Runs, spread
 
-PEERS = {"flat loop": "flat_peer", "SimPy": "simpy_peer", "salabim": "salabim_peer"}
+PEERS = {"flat loop": "flat_peer", "SimPy": "simpy_peer", "salabim": "salabim_peer", "cimba": "cimba_peer"}
 
 
 def run_peer(module: str, options: Options) -> Measured:
     """Run the peer model in somebody else's engine."""
     engine = import_module(f"tests.bench.{module}").engine
-    seconds, latencies = run(engine, 1, int(OPERATIONS * options.scale))
+    prepare_s, seconds, latencies = run(engine, 1, int(OPERATIONS * options.scale))
     latencies["all"] = [latency for several in list(latencies.values()) for latency in several]
     return {
+        "prepare_s": prepare_s,
         "seconds": seconds,
         "items": len(latencies["all"]),
         "latency": {
@@ -51,8 +52,8 @@ def cases(_options: Options) -> Mapping[str, Case]:
     return ours | {name: partial(run_peer, module) for name, module in PEERS.items()}
 
 
-def agreement(runs: Mapping[str, Sequence[Measured]]) -> str:
-    """Say how far apart the engines' latencies are."""
+def remark(runs: Runs) -> str:
+    """Say how far apart the engines' latencies are, and how long cimba compiles."""
     ours = runs["vmapsim"][0]["latency"]["all"]
     apart = [
         f"{name} {one[0]['latency']['all']['mean_ns'] / ours['mean_ns'] - 1:+.2%}"
@@ -60,7 +61,11 @@ def agreement(runs: Mapping[str, Sequence[Measured]]) -> str:
         for name, one in runs.items()
         if name != "vmapsim"
     ]
-    return f"Mean latency and 99th percentile against ours: {', '.join(apart)}."
+    text = f"Mean latency and 99th percentile against ours: {', '.join(apart)}."
+    if "cimba" in runs:
+        compiling = spread([one["prepare_s"] for one in runs["cimba"]], ".1f")
+        text += f" cimba compiles its model first, for {compiling} CPU seconds."
+    return text
 
 
 BENCH = Bench(
@@ -70,6 +75,6 @@ BENCH = Bench(
     items="operations",
     cases=cases,
     base="SimPy",
-    needs={"SimPy": "simpy", "salabim": "salabim"},
-    remark=agreement,
+    needs={"SimPy": "simpy", "salabim": "salabim", "cimba": "cimba"},
+    remark=remark,
 )

@@ -8,7 +8,7 @@ import salabim
 from tests.bench.peer_model import LINK_NS, NODES, ZONE, Model, Operation
 
 
-class Client(salabim.Component):  # type: ignore[misc]
+class Client(salabim.Component):
     """One CPU's operations, one after the other."""
 
     def setup(self, model: Model, locks: list[Any], operations: list[Operation]) -> None:
