@@ -14,7 +14,7 @@ from attrs import define, field
 
 from sim.calibration.model import Figure, Point, Target, Targets
 from sim.errors import BadInput
-from sim.extensions import loaded
+from sim.extensions import install, loaded
 from sim.results import results_of
 from sim.scenario.converter import unstructure
 from sim.simulation import simulate
@@ -30,6 +30,7 @@ WALL = ("wall_s", "scenario")
 def measure(task: Task) -> Record | Failure:
     """Run a scenario and give all its figures, and the checks that failed. This is what workers do."""
     try:
+        install(task.extensions)
         results = results_of(simulate(task.scenario, task.beside))
     except Exception as error:
         return Failure(one_line(error))
