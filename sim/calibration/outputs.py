@@ -55,6 +55,7 @@ def _fit(solution: Solution) -> dict[str, Any]:
         "seed": targets.plan.seed,
         "method": METHOD,
         "evaluations": solution.evaluations,
+        **({"stopped": solution.stopped} if solution.stopped else {}),
         "runs": solution.runs,
         "fitted_mean_abs_error": _rounded(mean_absolute_error(solution.fitted)),
     }
