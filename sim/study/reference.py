@@ -88,8 +88,9 @@ replication again, to the same figures; `error`, of a cell that failed.
 
 **comparisons**: the mean `difference` to the baseline with `ci_low` and `ci_high`; `relative` to the baseline's
 mean; `variance_ratio`, the variance of the differences over the sum of both variances (what pairing by common seeds
-gains); `pairs`; `verdict` ("more", "less" or "undecided", all of a metric holding together at the confidence
-asked for).
+gains); `pairs`; `verdict`: "more", "less", or "undecided" where the interval from `verdict_low` to `verdict_high`
+holds 0. That one is wider, so that those of a metric hold all together at the confidence asked for (Bonferroni);
+the screen and the report show it.
 
 The same study and code give the same bytes, whatever ran it, interrupted or not. A replication is looked up by
 its scenario, its trace's contents, the program's code and its seed: after a change to any of them it is run anew.

@@ -85,14 +85,15 @@ def _show_comparisons(console: Console, study: Study, results: Sequence[CellResu
         own = {number: (result, pair) for number, (result, its, pair) in enumerate(found) if its == metric}
         seeds = "common" if study.plan.replications.common else "independent"
         base = study.compare.baseline
-        title = f"{label(metric)}: difference to {base}, {seeds} seeds, {confidence:.0%} interval"
+        title = f"{label(metric)}: difference to {base}, {seeds} seeds, simultaneous {confidence:.0%} interval"
         _pivot(console, title, beside, own, lambda entry: _difference(entry[1]), lambda entry: entry[0])
-    console.print(Text(f"~: may be no difference, all {confidence:.0%} intervals of a table holding together"))
+    held = f"all intervals of a table hold together with {confidence:.0%} confidence"
+    console.print(Text(f"~: undecided, the interval holds 0 (simultaneous: {held})"))
 
 
 def _difference(pair: Paired) -> str:
     undecided = "~" if pair.verdict == "undecided" else ""
-    found = pair.difference
+    found = pair.together
     if pair.relative != pair.relative:  # the baseline is 0
         return f"{undecided}{found.mean:+,.1f} ±{found.half_width:,.1f}"
     base = found.mean / pair.relative if pair.relative else 0.0
