@@ -38,6 +38,8 @@ class Column:
     cell: Callable[[Any], str]
     drop: int = 0
     """Where there is no room the column with the highest number goes first; those with 0 stay."""
+    folds: bool = False
+    """Whether it is text, which goes on in the next line where there is no room."""
 
 
 def show_run(console: Console, title: str, results: Results, where: str) -> None:
@@ -121,7 +123,10 @@ def show_table(
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column(Text(names), overflow="fold")
     for column in columns:
-        table.add_column(Text(column.heading), justify="right", no_wrap=True)
+        if column.folds:
+            table.add_column(Text(column.heading), overflow="fold")
+        else:
+            table.add_column(Text(column.heading), justify="right", no_wrap=True)
     for name, row in rows.items():
         style = "bold" if name == "all" else ""
         table.add_row(Text(name), *(Text(column.cell(row)) for column in columns), style=style)
