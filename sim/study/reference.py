@@ -68,6 +68,11 @@ throughput_per_s            operations per virtual second, of the whole run
 virtual_ns, operations
 """
 
+LACKING = """\
+A study whose runs do not have a metric ends at once, with exit code 2: after a cell's first run where it is that of
+`[precision]`, and after the first runs of all cells where none of them has it.
+"""
+
 TAIL = """## What it leaves
 
 In `OUT/`, written when the study is over, whole or not at all:
@@ -101,5 +106,5 @@ def study_page(table_lines: Callable[[str, type], list[str]]) -> str:
     """Give the page; `table_lines` describes an attrs class as a table of the file."""
     example = ["## An example\n", "```toml", EXAMPLE.rstrip(), "```\n", "## Keys\n"]
     keys = [*table_lines("", StudyFile), *table_lines("compare", Compare)]
-    metrics = ["## Metrics\n", "```text", METRICS.rstrip(), "```\n"]
+    metrics = ["## Metrics\n", "```text", METRICS.rstrip(), "```\n", LACKING]
     return "\n".join([HEAD, *example, *keys, *metrics, TAIL]).rstrip() + "\n"
