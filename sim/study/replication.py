@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from sim.extensions import Extension, install
+from sim.extensions import Extension, blamed, install
 from sim.garbage import LEFTOVERS
 from sim.report.portrait import LOAD_POINTS, portrait_of
 from sim.results import results_of
@@ -63,7 +63,9 @@ def record_of(outcome: Outcome, *, first: bool) -> dict[str, Any]:
 
 
 def one_line(error: BaseException) -> str:
-    """Say in a line what went wrong: of several errors, the first."""
+    """Say in a line what went wrong: of several errors, the first; where, if it was in an extension."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if (theirs := blamed(error)) is not None:
+        return str(theirs)
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -225,6 +225,90 @@ def test_a_file_that_is_no_extension_is_one_line(
     assert extensions.loaded() == ()
 
 
+BOOM = "    raise ValueError('boom')\n"
+RAISING: dict[str, tuple[str, int, str]] = {
+    "policy": (f"def raising(home, nr_nodes):\n{BOOM}", 2, "lookup.policy=raising"),
+    "strategy": (f"def raising(areas, layout):\n{BOOM}", 2, "batch.strategy=raising"),
+    "workload": (
+        f"from sim.workloads import Plan\ndef raising(scenario, beside) -> Plan:\n{BOOM}",
+        3,
+        "workload.kind=raising",
+    ),
+    "script": (
+        LAZY.replace("def lazy", "def raising").replace("client.find(", "client.find(*"),
+        8,
+        "workload.kind=raising",
+    ),
+    "topology": (
+        f"from sim.topologies import Topology\ndef raising(scenario, beside) -> Topology:\n{BOOM}",
+        3,
+        "machine.topology=raising",
+    ),
+    "cost model": (f"def raising(scenario, placement):\n{BOOM}", 2, "costs.model=raising"),
+    "kernel": (f"def raising():\n{BOOM}", 2, "space.kernel=raising"),
+    "fault": (
+        JITTER.replace("def jitter", "def raising").replace("+ int(", "+ [].index("),
+        12,
+        'faults.also=["raising"]',
+    ),
+    "check": (f"def raising(evidence):\n{BOOM}", 2, "seed=1"),
+}
+"""For each kind: a file that raises, in which line, and what has it used."""
+
+BATCHES = "workload.mix={find=0.5, insert=0.1, unlink=0.1, insert_batch=0.3}"
+
+
+@pytest.mark.parametrize("kind", RAISING)
+def test_an_extension_that_raises_in_a_run_is_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input, with the file and the line in it; and no warning of what was left undone."""
+    source, line, setting = RAISING[kind]
+    path, scenario = tmp_path / "raising.py", tmp_path / "small.toml"
+    path.write_text(source)
+    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
+    words = ["--out", str(tmp_path / "out"), "--set", setting, "--set", BATCHES]
+    assert main(["run", str(scenario), "--extension", str(path), *words]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"vmapsim: {path}: line {line}: found ")
+    assert shown.endswith("; allowed: an extension that raises nothing\n")
+    assert shown.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_says_where_an_extension_raised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its cells fail, with the file and the line, on the screen and in the tables; the others do not."""
+    study, policy = written(tmp_path), tmp_path / "raising.py"
+    study.write_text(study.read_text().replace('"home"]', '"raising"]'))
+    policy.write_text(RAISING["policy"][0])
+    words = ["study", str(study), "--out", str(tmp_path / "out"), "--extension", str(policy), "--jobs", "1"]
+    assert main(words) == 1
+    said = f"{policy}: line 2: found ValueError: boom; allowed: an extension that raises nothing"
+    assert f"failed: policy=raising, space.nodes=1: {said}; ./dev run" in capsys.readouterr().out
+    cells = json.loads((tmp_path / "out" / "study.json").read_text())["cells"]
+    assert [cell["error"] for cell in cells] == [None] * 4 + [said] * 2
+
+
+def test_a_mistake_of_the_programs_own_keeps_its_traceback(
+    tmp_path: Path, outward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether an extension takes part or calls it: it is not the user's."""
+
+    def broken(*_arguments: object) -> None:
+        raise KeyError("ours")
+
+    scenario, lazy = tmp_path / "small.toml", tmp_path / "lazy.py"
+    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
+    lazy.write_text(LAZY)
+    words = ["run", str(scenario), "--quiet", "--out", str(tmp_path / "out")]
+    words += ["--extension", str(outward), "--extension", str(lazy), "--set", "lookup.policy=outward"]
+    monkeypatch.setattr("actors.router.Router.search", broken)
+    for more in ([], ["--set", "workload.kind=lazy"]):
+        with pytest.raises(ExceptionGroup) as caught:
+            main([*words, *more])
+        assert caught.value.subgroup(KeyError) is not None
+
+
 def test_two_extensions_of_one_name_are_one_too_many(
     tmp_path: Path, outward: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
