@@ -12,7 +12,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, fields, frozen
 
 from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
@@ -22,6 +22,12 @@ from sim.scenario.converter import structure_as
 from sim.scenario.faults import fits, patterns
 from sim.scenario.model import KernelChoices, Scenario
 from sim.scenario.settings import Table, put_all, read_settings, settings_of, shown, tables_of
+
+OTHER_FILES = (
+    ({"constant", "measurement"}, "targets", "calibrate"),
+    ({"scenario", "factor", "compare"}, "a study", "study"),
+)
+"""By their keys, files that are no scenarios: what they are, and the command that they are for."""
 
 
 @frozen
@@ -48,6 +54,7 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
     Raises `BadInput`.
     """
     table = read_toml(path)
+    _refuse_other_files(table, path)
     variant_tables = table.pop("variant", [])
     changes = read_settings(settings)
     if seed is not None:
@@ -60,6 +67,19 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
     )
     _refuse_settings_without_effect(changes, file)
     return file
+
+
+def _refuse_other_files(table: Mapping[str, Any], path: Path) -> None:
+    """Refuse a file with keys that no scenario has at its top: mistyped ones, or those of a study or of targets."""
+    known = [*(attribute.name for attribute in fields(Scenario)), "variant"]
+    unknown = [key for key in table if key not in known]
+    if not unknown:
+        return
+    for keys, is_what, command in OTHER_FILES:
+        if not keys.isdisjoint(unknown):
+            raise BadInput(str(path), is_what, f"a scenario, or for this file: ./dev {command} {path}")
+    key = min(unknown) or '""'
+    raise BadInput(f"{path}: {key}", "an unknown key", ", ".join(known))
 
 
 def structure(

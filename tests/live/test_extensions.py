@@ -331,6 +331,17 @@ def test_check_extension_says_what_holds(outward: Path, capsys: pytest.CaptureFi
     ]
 
 
+def test_clauses_are_whole_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are made of names that have no apostrophes, and so of words that need none."""
+    path = tmp_path / "mine.py"
+    path.write_text("from protocol.strategies.grouped import grouped as mine\n")
+    assert main(["check-extension", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[4:6] == [
+        "  holds the lock of the node where its areas live",
+        "  keeps the order of the areas of a node",
+    ]
+
+
 def test_check_extension_names_the_breach(outward: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line on stderr, and exit code 1; what holds until there stands on the screen."""
     outward.write_text("def outward(home, nr_nodes):\n    return ((home,), (home,))\n")

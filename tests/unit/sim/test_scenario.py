@@ -150,6 +150,18 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
     [
         # unknown keys
         ("speed = 9", "speed: found an unknown key; allowed: seed, space, kernel"),
+        (
+            "variants = 9",
+            "variants: found an unknown key; allowed: seed, space, kernel, machine, costs, lookup, batch, "
+            "workload, warmup, faults, variant",
+        ),
+        ('"" = 9', '"": found an unknown key; allowed: seed'),
+        ('scenario = "x.toml"\n[[factor]]', "found a study; allowed: a scenario, or for this file: ./dev study "),
+        ("[compare]", "found a study; allowed: a scenario, or for this file: ./dev study "),
+        (
+            'scenario = "x.toml"\n[[constant]]',
+            "found targets; allowed: a scenario, or for this file: ./dev calibrate ",
+        ),
         ("[spice]", "spice: found an unknown key; allowed: seed, space, kernel"),
         ("[space]\nnode = 1", "space.node: found an unknown key; allowed: nodes, zone_pages, page_size, kernel"),
         ("[workload.mix]\nfinds = 1", "workload.mix.finds: found an unknown key; allowed: find, insert, unlink"),
