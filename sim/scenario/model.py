@@ -107,7 +107,7 @@ class Lookup:
 
 @frozen
 class Batch:
-    """`[batch]`: how many areas a batch has and how it is inserted; `chunk` is for `chunked`."""
+    """`[batch]`: how many areas a batch has and how it is inserted; `chunk` is for `chunked` and `adaptive`."""
 
     strategy: str = field(default="grouped", validator=one_of(lambda: registry.names(protocol.strategies)))
     areas: int = field(default=16, validator=between(1, 10**6))
