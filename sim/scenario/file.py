@@ -18,9 +18,10 @@ from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
 from sim.files import RESULT_FILES
 from sim.scenario import presets
-from sim.scenario.converter import structure_as
+from sim.scenario.converter import structure_as, touches
 from sim.scenario.faults import fits, patterns
 from sim.scenario.model import KernelChoices, Scenario
+from sim.scenario.parameters import refuse_unfit
 from sim.scenario.settings import Table, put_all, read_settings, settings_of, shown, tables_of
 
 OTHER_FILES = (
@@ -93,9 +94,16 @@ def structure(
     table = presets.under(table, beside, where, read_toml)
     scenario = _with_its_kernel(structure_as(Scenario, table, where, set_keys), table)
     _refuse_unknown_actors(scenario, where)
+    if scenario.parameters:
+        refuse_unfit(scenario, lambda key: _place(where, set_keys, key))
     if scenario.workload.kind == "trace" and not scenario.workload.file:
         raise BadInput(f"{where}: workload.file", "nothing", "a trace's file name, for workload.kind trace")
     return scenario
+
+
+def _place(where: str, set_keys: Set[str], key: str) -> str:
+    """Say where a key is from."""
+    return f"--set {key}" if any(touches(given, key) for given in set_keys) else f"{where}: {key}"
 
 
 def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:

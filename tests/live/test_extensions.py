@@ -167,6 +167,63 @@ def test_workers_of_a_study_have_the_extension(where: list[str], tmp_path: Path,
     assert f"--extension {outward}" in (out / "cells.csv").read_text()
 
 
+REACHING = '''
+from attrs import frozen
+
+@frozen
+class Reaching:
+    """Ask the home node, then `reach` nodes at once behind it, and so on."""
+
+    reach: int = 1
+
+    def __call__(self, home, nr_nodes):
+        behind = [(home - step) % nr_nodes for step in range(1, nr_nodes)]
+        return ((home,), *(tuple(behind[at : at + self.reach]) for at in range(0, len(behind), self.reach)))
+'''
+
+
+def test_a_studys_factor_varies_a_parameter(tmp_path: Path) -> None:
+    """Workers have it, each cell asks as many nodes at once as its level says, and its command sets it."""
+    study, policy = written(tmp_path), tmp_path / "reaching.py"
+    text = study.read_text().replace('key = "lookup.policy"', 'key = "parameters.reaching.reach"')
+    text = text.replace('["forward", "backward", "home"]', "[1, 2, 5]").replace('"backward"', "1")
+    study.write_text(
+        text + '[set]\nlookup.policy = "reaching"\nworkload.mix.interior = 0.5\nspace.zone_pages = 1\n'
+    )
+    policy.write_text(REACHING)
+    out = tmp_path / "out"
+    words = [
+        "--quiet",
+        "--out",
+        str(out),
+        "--extension",
+        str(policy),
+        "--jobs",
+        "2",
+        "--set",
+        "workload.think_ns=9",
+    ]
+    assert main(["study", str(study.rename(tmp_path / "s.toml")), *words]) == 0
+    cells = json.loads((out / "study.json").read_text())["cells"]
+    assert all(f"--set parameters.reaching.reach={row['policy']}" in row["command"] for row in cells)
+    by_level = [row["latency.all.mean_ns"] for row in cells if row["space.nodes"] == 3]
+    assert len(set(by_level)) == 2, "with three nodes two at once are all there are"
+
+
+def test_a_cluster_takes_parameters(tmp_path: Path) -> None:
+    """Its clients' policy has them."""
+    path, scenario, out = tmp_path / "reaching.py", tmp_path / "small.toml", tmp_path / "out"
+    path.write_text(REACHING)
+    scenario.write_text("[workload]\noperations = 60\npreload_areas = 20\n[machine]\ncpus = 2\n")
+    words = ["cluster", str(scenario), "--processes", "1", "--quiet", "--out", str(out), "--extension", str(path)]
+    words += ["--set", "lookup.policy=reaching", "--set", "parameters.reaching.reach=15"]
+    words += ["--set", "workload.mix={find=1.0, insert=0.0, unlink=0.0, interior=0.0, miss=1.0}"]
+    assert main(words) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["scenario"]["parameters"] == {"reaching": {"reach": 15}}
+    assert results["latency"]["find_miss"]["probes"] == {"2": 60}, "the home node, and all others at once"
+
+
 def test_a_changed_extension_does_not_count_as_the_same(tmp_path: Path, outward: Path) -> None:
     """A study that goes on with another file under the same name runs its cells anew."""
     study = written(tmp_path)

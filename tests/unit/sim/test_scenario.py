@@ -156,7 +156,7 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         (
             "variants = 9",
             "variants: found an unknown key; allowed: seed, space, kernel, machine, costs, lookup, batch, "
-            "workload, warmup, faults, variant",
+            "workload, warmup, faults, parameters, variant",
         ),
         ('"" = 9', '"": found an unknown key; allowed: seed'),
         ('scenario = "x.toml"\n[[factor]]', "found a study; allowed: a scenario, or for this file: ./dev study "),
