@@ -5,7 +5,7 @@ them, again and again until there is a reply or the deadline is over. What an at
 events of virtual time, is the world's business; that a request is carried out once is that of the session.
 """
 
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Generator, Sequence
 from types import coroutine
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ def patient(script: Script, patience: Patience) -> Script:
     Its calls raise `NoAnswer` where there was no reply by the deadline: the request may have been served, and will
     not be from the time on at which its client's next request arrives there.
     """
-    return lambda port: _Patient(port, patience).run(script(port))
+    return lambda port: _Patient(port, patience).run(script)
 
 
 class _Patient:
@@ -50,8 +50,9 @@ class _Patient:
         self._sessions: dict[Address, ClientSession] = {}
 
     @coroutine
-    def run(self, script: Coroutine[Command, Any, None]) -> Generator[Command, Any, None]:
-        """Run the script to its end, making attempts of its calls."""
+    def run(self, asked: Script) -> Generator[Command, Any, None]:
+        """Run a script to its end, making attempts of its calls; one that is closed before it began never is."""
+        script = asked(self._port)
         answer: Any = None
         error: Exception | None = None
         try:

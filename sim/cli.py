@@ -12,7 +12,7 @@ import os
 import pkgutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from typing import TextIO
 
@@ -21,7 +21,6 @@ import click
 import sim.commands
 from protocol.errors import VmapsimError
 from sim.commands import BAD_INPUT, INTERRUPTED, Session, printable
-from sim.errors import first_of
 
 LONGEST_WORD = 300
 """Characters of a word in a message; from a longer one the middle is left out."""
@@ -47,10 +46,11 @@ def _run_and_show(arguments: Sequence[str], session: Session) -> int:
             code = _invoke(arguments, session)
     except click.ClickException as error:
         code = _complain(error.format_message())
-    except VmapsimError as error:
-        code = _complain(str(error))
-    except BaseExceptionGroup as group:
-        code = _complain(str(_first_of_users(group)))
+    except Exception as error:
+        theirs = list(_users(error))
+        if None in theirs:
+            raise
+        code = _complain(str(theirs[0]))
     problem = _write(sys.stdout, screen.getvalue())
     if problem is not None and not isinstance(problem, BrokenPipeError):
         _complain(f"the screen cannot be written ({problem})")
@@ -74,12 +74,17 @@ def _is_interrupt(error: BaseException) -> bool:
     )
 
 
-def _first_of_users(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the first error of a group that users caused; raises the group when somebody else caused one of them."""
-    theirs, others = group.split(VmapsimError)
-    if theirs is None or others is not None:
-        raise group
-    return first_of(theirs)
+def _users(error: Exception) -> Iterator[Exception | None]:
+    """Give of an error, or of each of a group, the one that a user caused; None where no user did."""
+    if isinstance(error, ExceptionGroup):
+        for one in error.exceptions:
+            yield from _users(one)
+    elif isinstance(error, VmapsimError):
+        yield error
+    else:
+        from sim.extensions import blamed
+
+        yield blamed(error)
 
 
 def _complain(text: str) -> int:

@@ -174,7 +174,10 @@ SHOWN_OF_RUNS = ("mean_ns", "p50_ns", "p99_ns", "p999_ns", "handoffs", "mean_wai
 def show_comparison(console: Console, found: Comparison) -> None:
     """Print what differs, figure by figure."""
     console.print(Text(f"A {found.folders[0]}   B {found.folders[1]}", style="bold"))
-    asked = [Column("A", lambda pair: shown(pair[0])), Column("B", lambda pair: shown(pair[1]))]
+    asked = [
+        Column("A", lambda pair: shown(pair[0]), folds=True),
+        Column("B", lambda pair: shown(pair[1]), folds=True),
+    ]
     if found.asked:
         show_table(console, "Asked differently", "key", asked, found.asked)
     else:

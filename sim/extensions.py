@@ -16,14 +16,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
 from attrs import field, frozen
 
+from actors.errors import ActorFailed
 from protocol import registry
 from protocol.errors import VmapsimError
-from sim.errors import BadInput
+from sim.errors import BadInput, first_of, one_line
 
 KINDS: Mapping[str, str] = {
     "policies": "protocol.policies",
@@ -39,6 +41,10 @@ KINDS: Mapping[str, str] = {
 
 PACKAGE = "extension"
 """In front of the names of extensions' modules; there is no such package."""
+
+
+PROGRAM = ("actors", "protocol", "sim")
+"""The packages of the program."""
 
 
 @frozen
@@ -123,6 +129,35 @@ def unload() -> None:
     for kind, name in _LOADED:
         registry.remove(folder_of(kind), name)
     _LOADED.clear()
+
+
+def blamed(error: BaseException) -> BadInput | None:
+    """Give the line that says where in an extension `error` was raised; None where it was not raised in one.
+
+    The innermost of the frames that are an extension's or the program's decides: what the program raises when an
+    extension calls it may be its own mistake, and keeps its traceback.
+    """
+    if isinstance(error, ActorFailed) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, VmapsimError):
+        return None
+    here = ""
+    for frame, line in walk_tb(error.__traceback__):
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package == PACKAGE:
+            here = f"{frame.f_globals['__file__']}: line {line}"
+        elif package in PROGRAM:
+            here = ""
+    if not here:
+        return None
+    found = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+    return BadInput(here, found, "an extension that raises nothing")
+
+
+def told(error: BaseException) -> str:
+    """Say in a line what went wrong: of several errors, the first; where, if it was in an extension."""
+    first = first_of(error)
+    return str(blamed(first) or one_line(first))
 
 
 def _offer(source: bytes, path: str, where: str) -> Extension:

@@ -34,6 +34,16 @@ with the same seed into `OUT/NAME/`. `--set` and `--seed` change what all of the
 variant sets itself is refused there.
 """
 
+PARAMETERS = """\
+## `[parameters.NAME]`
+
+Keys of one's own, strings, numbers, true or false, for a policy, strategy, workload, topology, cost model or fault
+that `./dev list` has as NAME, mostly [an extension](../how-to/extend.md): `--set parameters.my-policy.reach=3`. A
+policy or strategy that is an attrs class gets them as its fields, and has no other keys; what is given the scenario
+reads `scenario.parameters.get("my-topology", {})`. Whoever is not used in a scenario may have parameters in it: a
+variant, or a level of a study's factor, uses them.
+"""
+
 KERNELS_HEAD = """# Kernels
 
 `space.kernel` names a set of choices. A kernel decides what a scenario leaves open, and a key that is set wins:
@@ -52,7 +62,7 @@ A real 6.12 kernel's order of locks is in tests/data/.
 
 def scenario_page() -> str:
     """Give docs/reference/scenario.md: every table and key of a scenario."""
-    return "\n".join([SCENARIO_HEAD, *table_lines("", Scenario)]).rstrip() + "\n"
+    return "\n".join([SCENARIO_HEAD, *table_lines("", Scenario), PARAMETERS])
 
 
 def kernels_page() -> str:
@@ -121,6 +131,8 @@ def table_lines(name: str, table: type, *, many: bool = False) -> list[str]:
     lines, inner = [], []
     for attribute in fields(table):
         kind = attribute.type
+        if get_origin(kind) is dict:
+            continue  # free keys, which a page describes itself
         if isinstance(kind, type) and has(kind):
             inner += table_lines(f"{name}.{attribute.name}".lstrip("."), kind)
         elif get_origin(kind) is list and has(get_args(kind)[0]):

@@ -32,7 +32,9 @@ from protocol.lazy_pages import LazyPagesMachine
 from protocol.machine import Machine
 from protocol.messages import NodeStatistics
 from protocol.node import NodeMachine
+from protocol.policies import Policy
 from protocol.sessions import SessionMachine
+from protocol.strategies import Strategy
 from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import cost_model
@@ -193,6 +195,18 @@ def _world_of(system: "System", beside: Path, progress: Progress) -> VirtualWorl
     return world
 
 
+def policy_of(scenario: Scenario) -> Policy:
+    """Give the policy that a scenario names, with the parameters that it has for it."""
+    own = scenario.parameters.get(scenario.lookup.policy)
+    return policies.load(scenario.lookup.policy, extra=scenario.lookup.extra, parameters=own)
+
+
+def strategy_of(scenario: Scenario) -> Strategy:
+    """Give the strategy that a scenario names, with the parameters that it has for it."""
+    own = scenario.parameters.get(scenario.batch.strategy)
+    return strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk, parameters=own)
+
+
 class System:
     """The actors of one run and what they own."""
 
@@ -206,7 +220,7 @@ class System:
         self.workload = workload
         self.engine = engine
         self.layout = ZoneLayout(scenario.space.nodes, scenario.space.zone_size)
-        self.strategy = strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk)
+        self.strategy = strategy_of(scenario)
         self.one_lock = strategies.needs_one_lock(self.strategy)
         self.recorder = Recorder(History(workload.cpus), _latencies(scenario, workload.operations), timeline)
         self.kernel = scenario.chosen_kernel
@@ -217,7 +231,7 @@ class System:
         self.vmap: Vmap | None = None
         self.router = Router(
             self.layout,
-            policies.load(scenario.lookup.policy, extra=scenario.lookup.extra),
+            policy_of(scenario),
             [ALL_NODES if self.one_lock else address_of_node(node) for node in range(self.layout.nr_nodes)],
         )
         self.inserters = {

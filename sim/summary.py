@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from textwrap import wrap
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +23,9 @@ GAP = 2
 
 NAME_WIDTH = 20
 """Names wider than this go on in the next line where a table would not fit otherwise."""
+
+WITHOUT_WAITS = ("cluster",)
+"""Engines that do not measure how long a request waits for a server's lock: it waits in a socket."""
 
 BATCH_NOTE = (
     "find: at an area's start, remove: free or unlink, both of all CPUs meanwhile; "
@@ -38,13 +41,16 @@ class Column:
     cell: Callable[[Any], str]
     drop: int = 0
     """Where there is no room the column with the highest number goes first; those with 0 stay."""
+    folds: bool = False
+    """Whether it is text, which goes on in the next line where there is no room."""
 
 
 def show_run(console: Console, title: str, results: Results, where: str) -> None:
     """Print what one run found."""
     console.print(Text(title, style="bold"))
-    show_table(console, "Latency (ns)", "operation", _OPERATIONS, results["latency"])
-    _show_locks(console, results["locks"])
+    waits = results["engine"] not in WITHOUT_WAITS
+    show_table(console, "Latency (ns)", "operation", _OPERATIONS if waits else _SERVED, results["latency"])
+    _show_locks(console, results["locks"], waits)
     if "batches" in results:
         batches = results["batches"]
         areas, sessions = count_of(batches["areas"], "area"), count_of(batches["sessions"], "lock session")
@@ -121,7 +127,10 @@ def show_table(
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column(Text(names), overflow="fold")
     for column in columns:
-        table.add_column(Text(column.heading), justify="right", no_wrap=True)
+        if column.folds:
+            table.add_column(Text(column.heading), overflow="fold")
+        else:
+            table.add_column(Text(column.heading), justify="right", no_wrap=True)
     for name, row in rows.items():
         style = "bold" if name == "all" else ""
         table.add_row(Text(name), *(Text(column.cell(row)) for column in columns), style=style)
@@ -176,10 +185,22 @@ _LOCKS = (
 )
 
 
-def _show_locks(console: Console, locks: Sequence[Mapping[str, Any]], most: int = 10) -> None:
-    waited_for = sorted(locks, key=lambda lock: -int(lock["wait_ns"]))[:most]
-    title = "Locks" if len(locks) <= most else f"Locks: the {most} most waited for, of {len(locks)}"
-    show_table(console, title, "lock", _LOCKS, {lock["name"]: lock for lock in waited_for})
+def _where_known(column: Column) -> Column:
+    """Give a column of waits that has "-" for a lock of which nobody measured them."""
+    return evolve(column, cell=lambda lock: column.cell(lock) if lock["contended"] else "-")
+
+
+_SERVED = [evolve(column, cell=lambda _row: "-") if "queue" in column.heading else column for column in _OPERATIONS]
+_HELD = [_where_known(one) if one.heading == "contended" or "wait" in one.heading else one for one in _LOCKS]
+
+
+def _show_locks(console: Console, locks: Sequence[Mapping[str, Any]], waits: bool, most: int = 10) -> None:
+    """Print the locks most waited for, or, without `waits`, those held longest."""
+    order = "wait_ns" if waits else "hold_ns"
+    first = sorted(locks, key=lambda lock: -int(lock[order]))[:most]
+    words = "most waited for" if waits else "held longest"
+    title = "Locks" if len(locks) <= most else f"Locks: the {most} {words}, of {len(locks)}"
+    show_table(console, title, "lock", _LOCKS if waits else _HELD, {lock["name"]: lock for lock in first})
 
 
 MOST_LINES = 40

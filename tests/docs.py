@@ -42,13 +42,18 @@ def write_files(document: Path, folder: Path) -> None:
 
 
 def commands(document: Path) -> list[tuple[str, str]]:
-    """Give the commands of a document's console blocks, with the output that is shown under each."""
+    """Give the commands of a document's console blocks, with the output that is shown under each.
+
+    A comparison has the commands of its block before it, which make what it compares, joined by " && ".
+    """
     found = []
     for block in blocks(document):
+        before: list[str] = []
         if block.language == "console":
             for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
                 command, _, output = part.partition("\n")
-                found.append((command, output))
+                before.append(command)
+                found.append((" && ".join(before) if command.startswith("./dev compare") else command, output))
     return found
 
 

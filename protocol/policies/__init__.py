@@ -6,7 +6,7 @@ twice, and begins with the home node (`sim/contracts/policies.py` has all of it)
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from protocol import registry
@@ -73,10 +73,11 @@ def told_by(policy: Policy) -> Told | None:
     return getattr(policy, "told", None)
 
 
-def load(name: str, *, extra: int = 1) -> Policy:
+def load(name: str, *, extra: int = 1, parameters: Mapping[str, object] | None = None) -> Policy:
     """Give the policy called `name`; `extra` is the number of further nodes that `bounded` asks.
 
+    With `parameters` its fields of these names have these values.
     Raises `registry.UnknownName` and `registry.BrokenFile`.
     """
-    policy: Policy = registry.load(sys.modules[__name__], name, {"extra": extra})
+    policy: Policy = registry.load(sys.modules[__name__], name, {"extra": extra, **(parameters or {})})
     return policy

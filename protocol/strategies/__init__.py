@@ -7,7 +7,7 @@ in its home node (`sim/contracts/strategies.py` has all of it).
 """
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from itertools import chain, islice, repeat
 from typing import Protocol, TypeAlias
 
@@ -69,12 +69,13 @@ SHAPE = Strategy
 """What the files of this folder offer (see `protocol.registry`)."""
 
 
-def load(name: str, *, chunk: int = 8) -> Strategy:
+def load(name: str, *, chunk: int = 8, parameters: Mapping[str, object] | None = None) -> Strategy:
     """Give the strategy called `name`; `chunk` is the largest session of `chunked`, in areas.
 
+    With `parameters` its fields of these names have these values.
     Raises `registry.UnknownName` and `registry.BrokenFile`.
     """
-    strategy: Strategy = registry.load(sys.modules[__name__], name, {"chunk": chunk})
+    strategy: Strategy = registry.load(sys.modules[__name__], name, {"chunk": chunk, **(parameters or {})})
     return strategy
 
 

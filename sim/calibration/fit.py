@@ -60,8 +60,12 @@ class Search:
     plan: Plan
     told: Callable[[int, float], None] = lambda _evaluations, _rms: None
     """Told the evaluations so far and the root mean square of the best point's residuals."""
+    spare: int = 0
+    """Of the plan's evaluations, those that are left to whoever asks what the result is worth."""
     known: dict[Point, Array] = field(factory=dict)
     """Residuals, in the order in which the points were asked for."""
+    converged: bool = False
+    """Whether `run` ended because nothing helped any more, and not because no more evaluations were allowed."""
     _allowed: int = 0
     _step: float = field(init=False)
 
@@ -69,13 +73,15 @@ class Search:
         self._step = self.plan.step
 
     def run(self, start: Point) -> Point:
-        """Give the best point that `plan.evaluations` find."""
-        share = max(1, self.plan.evaluations // (self.plan.starts + 1))
+        """Give the best point that `plan.evaluations` find, `start` at worst."""
+        budget = self.plan.evaluations - self.spare
+        share = budget // (self.plan.starts + 1)
         for number in range(self.plan.starts):
-            self._allowed = min(self.plan.evaluations, len(self.known) + share)
+            self._allowed = min(budget, len(self.known) + share)
             self._within_budget(self._descend, start if number == 0 else self._drawn(number))
-        self._allowed = self.plan.evaluations
-        self._within_budget(self._refine, self.best)
+        self._allowed = budget
+        self.ask([start])
+        self.converged = self._within_budget(self._refine, self.best)
         return self.best
 
     @property
@@ -90,18 +96,20 @@ class Search:
     def ask(self, points: Sequence[Point]) -> None:
         """Have points evaluated, all at the same time. Raises when that would be too many."""
         missing = [point for point in dict.fromkeys(points) if point not in self.known]
-        if len(self.known) + len(missing) > self._allowed and self.known:
+        if len(self.known) + len(missing) > self._allowed:
             raise _Spent
         for point, found in zip(missing, self.residuals(missing) if missing else [], strict=True):
             self.known[point] = np.asarray(found, dtype=np.float64)
         best = self.known[self.best]
         self.told(len(self.known), float(np.sqrt(np.mean(best * best))))
 
-    def _within_budget(self, part: Callable[[Point], None], start: Point) -> None:
+    def _within_budget(self, part: Callable[[Point], None], start: Point) -> bool:
+        """Do a part of the search; tell whether it came to its end."""
         try:
             part(start)
         except _Spent:
-            return
+            return False
+        return True
 
     def _drawn(self, number: int) -> Point:
         """Draw a start within the bounds, evenly in the logarithm where a constant is above 0."""

@@ -85,14 +85,14 @@ class Plan:
     """The keys of a targets file outside of its lists.
 
     `seed` is that of all runs, and of the further starts. `scenario` is for measurements that name none. At most
-    `evaluations` sets of constants are tried, from `starts` places: the constants' own, then some drawn within
-    the bounds. `step` is by how much of itself a constant is varied to see what depends on it, by 1 at least
-    where it is a whole number.
+    `evaluations` sets of constants are tried, from `starts` places: the constants' own, then some drawn within the
+    bounds; two for each constant are kept for its standard error. `step` is by how much of itself a constant is
+    varied to see what depends on it, by 1 at least where it is a whole number.
     """
 
     seed: int = field(default=1, validator=between(0, 2**64 - 1))
     scenario: str = ""
-    evaluations: int = field(default=200, validator=between(2, 100_000))
+    evaluations: int = field(default=200, validator=between(3, 100_000))
     starts: int = field(default=1, validator=between(1, 100))
     step: float = field(
         default=0.05, validator=allowed(lambda value: 1e-4 <= value <= 0.5, "a number from 0.0001 to 0.5")
@@ -137,6 +137,11 @@ class Targets:
         return tuple(constant.nearest(constant.start) for constant in self.constants)
 
     @property
+    def beside(self) -> int:
+        """How many neighbours of the result tell what it is worth: two for each constant."""
+        return 2 * len(self.constants)
+
+    @property
     def fitted(self) -> list[Target]:
         """The measurements that the constants are fitted to."""
         return [target for target in self.targets if not target.measured.predict]
@@ -179,6 +184,9 @@ def _check(read: Targets, where: str) -> None:
         raise BadInput(f"{where}: measurement", f"two called {shown(twice)}", "names of their own")
     if not read.fitted:
         raise BadInput(f"{where}: measurement", "only some to predict", "at least one to fit to")
+    if read.plan.evaluations <= read.beside:
+        least = f"at least {read.beside + 1}: the start, and two for each constant's standard error"
+        raise BadInput(f"{where}: evaluations", str(read.plan.evaluations), least)
     points = [read.start]
     for place, constant in enumerate(read.constants):
         points += [_with(read.start, place, constant.nearest(end)) for end in (constant.lower, constant.upper)]

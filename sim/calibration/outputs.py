@@ -15,6 +15,7 @@ import tomli_w
 from sim.calibration.model import Constant
 from sim.calibration.solution import Compared, Solution, mean_absolute_error
 from sim.calibration.uncertainty import Worth
+from sim.extensions import described, loaded, words
 from sim.scenario.settings import Table, put
 
 HEAD = "# Fitted by vmapsim; docs/how-to/calibrate.md says how to use and to read it.\n\n"
@@ -31,7 +32,7 @@ def costs_file(solution: Solution) -> str:
 def command_of(solution: Solution) -> str:
     """Give the command that makes the file again; where it is written and by how many processes does not matter."""
     targets = solution.targets
-    return shlex.join(["./dev", "calibrate", str(targets.path), "--seed", str(targets.plan.seed)])
+    return shlex.join(["./dev", "calibrate", str(targets.path), *words(), "--seed", str(targets.plan.seed)])
 
 
 def _settings(solution: Solution) -> Table:
@@ -50,9 +51,11 @@ def _fit(solution: Solution) -> dict[str, Any]:
     fit: dict[str, Any] = {
         "version": version("vmapsim"),
         "command": command_of(solution),
+        **({"extensions": known} if (known := described(loaded())) else {}),
         "seed": targets.plan.seed,
         "method": METHOD,
         "evaluations": solution.evaluations,
+        **({"stopped": solution.stopped} if solution.stopped else {}),
         "runs": solution.runs,
         "fitted_mean_abs_error": _rounded(mean_absolute_error(solution.fitted)),
     }

@@ -78,7 +78,8 @@ targets, seed and program give the same bytes, whatever `--jobs`.
 | table | what it holds |
 |---|---|
 | `[costs]`, `[machine]` | the fitted constants and their model, for a scenario's `costs.file` |
-| `[fit]` | version, command, seed, method, `evaluations`, `runs`, mean absolute errors, `failed_checks` if any |
+| `[fit]` | version, command, seed, method, `evaluations`, `runs`, mean absolute errors |
+| `[fit]`, if any | `extensions`, `failed_checks`, and when the search was `stopped` before it converged |
 | `[[fit.constant]]` | `value`, start and bounds, and what they are worth, see below |
 | `[[fit.fitted]]` | what the constants were fitted to: `published`, `ours`, `relative_error` |
 | `[[fit.predicted]]` | the same for what had no part in the fit |

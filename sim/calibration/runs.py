@@ -13,8 +13,8 @@ from typing import Any
 from attrs import define, field
 
 from sim.calibration.model import Figure, Point, Target, Targets
-from sim.errors import BadInput, one_line
-from sim.extensions import loaded
+from sim.errors import BadInput
+from sim.extensions import install, loaded, told
 from sim.results import results_of
 from sim.scenario.converter import unstructure
 from sim.simulation import simulate
@@ -30,9 +30,10 @@ WALL = ("wall_s", "scenario")
 def measure(task: Task) -> Record | Failure:
     """Run a scenario and give all its figures, and the checks that failed. This is what workers do."""
     try:
+        install(task.extensions)
         results = results_of(simulate(task.scenario, task.beside))
     except Exception as error:
-        return Failure(one_line(error))
+        return Failure(told(error))
     figures = {key: value for key, value in results.items() if key not in WALL}
     return {
         "figures": {**dict(_numbers("", figures)), **metrics_of(results)},

@@ -23,6 +23,9 @@ def show_solution(console: Console, solution: Solution, where: str) -> None:
         _show_compared(console, "Predicted: not used in the fit", solution.predicted)
     for name in solution.failed_checks:
         console.print(Text(f"check failed: {name}, in the runs with the fitted constants", style="red"))
+    if solution.stopped:
+        hint = "more evaluations may fit better (the key `evaluations`)"
+        console.print(Text(f"stopped {solution.stopped}: {hint}", style="yellow"), soft_wrap=True)
     effort = f"{count_of(solution.evaluations, 'set')} of constants tried in {count_of(solution.runs, 'run')}"
     console.print(Text(f"{effort}; {where}"), soft_wrap=True)
 

@@ -49,10 +49,17 @@ class Solution:
     fitted: list[Compared]
     predicted: list[Compared]
     evaluations: int
-    """Sets of constants that were tried."""
+    """Sets of constants that were tried, those that tell what the result is worth included."""
+    converged: bool
+    """Whether the search ended by itself."""
     runs: int
     """Simulations, those for predictions included."""
     failed_checks: list[str]
+
+    @property
+    def stopped(self) -> str:
+        """Say of a search that was cut off when it was; "" of one that was not."""
+        return "" if self.converged else f"after {self.evaluations:,} evaluations, before it converged"
 
 
 def calibrate(targets: Targets, evaluator: Evaluator, told: Callable[[Progress], None]) -> Solution:
@@ -73,7 +80,7 @@ def calibrate(targets: Targets, evaluator: Evaluator, told: Callable[[Progress],
 
     _refuse_nothing(targets, evaluator)
 
-    search = Search(targets.constants, residuals, targets.plan, tell)
+    search = Search(targets.constants, residuals, targets.plan, tell, spare=targets.beside)
     point = search.run(targets.start)
     beside = neighbours(targets.constants, point, targets.plan.step)
     ours, *others = evaluator.evaluate(fitted, [point, *beside])
@@ -87,6 +94,7 @@ def calibrate(targets: Targets, evaluator: Evaluator, told: Callable[[Progress],
         fitted=[Compared(target, figure) for target, figure in zip(fitted, ours, strict=True)],
         predicted=predicted,
         evaluations=len({*search.known, *beside}),
+        converged=search.converged,
         runs=evaluator.runs,
         failed_checks=evaluator.failed_checks(targets.targets, point),
     )

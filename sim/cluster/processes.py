@@ -32,7 +32,7 @@ from sim.cluster.hosting import deal
 from sim.cluster.members import Hosted, Members
 from sim.errors import BadInput
 from sim.scenario import Scenario
-from sim.simulation import Outcome, Progress
+from sim.simulation import Outcome, Progress, strategy_of
 
 STOP_S = 10.0
 """How long a process may take to stop before it is killed."""
@@ -203,7 +203,7 @@ def run_cluster(
     """
     if scenario.faults.crashes and state is None:
         raise BadInput("faults.crashes", "crashes, and no --state", "a folder to start again from")
-    one_lock = strategies.needs_one_lock(strategies.load(scenario.batch.strategy, chunk=scenario.batch.chunk))
+    one_lock = strategies.needs_one_lock(strategy_of(scenario))
     with tempfile.TemporaryDirectory(prefix="vmapsim-") as sockets:
         cluster = Cluster(scenario, processes, folder, Path(sockets), state, one_lock)
         outcome = drive(

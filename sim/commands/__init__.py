@@ -58,6 +58,22 @@ class Session:
         )
 
 
+class Whole(click.IntRange):
+    """An integer from `low` to `high`, as an option's value; what is none is told in the words of all messages."""
+
+    def __init__(self, low: int, high: int | None = None, top: str = "") -> None:
+        """Allow `low` to `high`, which messages call `top`; without it, all from `low` on."""
+        super().__init__(low, high)
+        self._words = f"of at least {low}" if high is None else f"from {low} to {top or high}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType.convert`."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"found {value!r}; allowed: an integer {self._words}", param, ctx)
+
+
 def set_option(does: str) -> Callable[[Decorated], Decorated]:
     """Give a command the option `--set`, the texts of which it gets as `settings`."""
     return click.option("--set", "settings", multiple=True, metavar="TABLE.KEY=VALUE", help=does)
@@ -65,7 +81,7 @@ def set_option(does: str) -> Callable[[Decorated], Decorated]:
 
 def seed_option(does: str) -> Callable[[Decorated], Decorated]:
     """Give a command the option `--seed`."""
-    return click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help=does)
+    return click.option("--seed", type=Whole(0, 2**64 - 1, "2**64 - 1"), metavar="N", help=does)
 
 
 def out_option(is_what: str, metavar: str | None = None) -> Callable[[Decorated], Decorated]:
@@ -75,7 +91,7 @@ def out_option(is_what: str, metavar: str | None = None) -> Callable[[Decorated]
 
 def jobs_option() -> Callable[[Decorated], Decorated]:
     """Give a command the option `--jobs`."""
-    return click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes [default: all cores].")
+    return click.option("--jobs", type=Whole(1, 4096), metavar="N", help="Processes [default: all cores].")
 
 
 def quiet_option(written: str) -> Callable[[Decorated], Decorated]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import Session
+from sim.commands import Session, Whole
 from sim.commands._running import Given, Order, run_file, scenario_options
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.",
 )
 @click.argument("scenario", type=click.Path(path_type=Path))
-@click.option("--processes", type=click.IntRange(1, 64), default=4, show_default=True, help="Serve processes.")
+@click.option("--processes", type=Whole(1, 64), default=4, show_default=True, help="Serve processes.")
 @click.option("--state", type=click.Path(path_type=Path), help="Folder for state: acknowledged means on disk.")
 @scenario_options
 def command(

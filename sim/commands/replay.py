@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import CHECK_FAILED, Session, out_option, printable, progress, with_extensions
+from sim.commands import CHECK_FAILED, Session, Whole, out_option, printable, progress, with_extensions
 
 if TYPE_CHECKING:
     from sim.partition import Partition
@@ -25,7 +25,7 @@ PARTITION = "partition.json"
 )
 @click.option(
     "--cpus",
-    type=click.IntRange(1, 8192),
+    type=Whole(1, 8192),
     metavar="N",
     help="The machine's possible CPUs [default: what the file shows].",
 )

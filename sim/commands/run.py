@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import Session
+from sim.commands import Session, Whole
 from sim.commands._running import Given, Order, StateFile, run_file, scenario_options
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     help="The order of FILE: node by node, as the kernel's, or by address [default: node].",
 )
 @click.option("--timeline", is_flag=True, help="Write timeline.perfetto-trace, for ui.perfetto.dev.")
-@click.option(
-    "--timeline-holds", type=click.IntRange(1), metavar="N", help="Holds of locks in it [default: 200,000]."
-)
+@click.option("--timeline-holds", type=Whole(1), metavar="N", help="Holds of locks in it [default: 200,000].")
 @click.option("--timeline-window", metavar="FROM:TO", help="Nanoseconds of the run that it shows [default: all].")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print results.json (of variants: by name) instead of tables."

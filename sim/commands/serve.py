@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import with_extensions
+from sim.commands import Whole, with_extensions
 
 if TYPE_CHECKING:
     from actors.cluster.endpoint import Certificates
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.option("--nodes", required=True, metavar="IDS/COUNT", help="Nodes to host, of how many: 0-3/8.")
 @click.option("--listen", "where", required=True, metavar="ENDPOINT", help="unix:PATH or tcp:HOST:PORT.")
 @click.option("--state", type=click.Path(path_type=Path), help="Folder for state: acknowledged means on disk.")
-@click.option("--zone-size", type=click.IntRange(1), default=65536, show_default=True, help="Bytes in a zone.")
-@click.option("--page-size", type=click.IntRange(1), default=4096, show_default=True, help="Bytes in a page.")
+@click.option("--zone-size", type=Whole(1), default=65536, show_default=True, help="Bytes in a zone.")
+@click.option("--page-size", type=Whole(1), default=4096, show_default=True, help="Bytes in a page.")
 @click.option("--kernel", default="6.16", show_default=True, help="Whose pools and lazy trees nodes have.")
 @click.option("--choose", "choices", multiple=True, metavar="NAME=VALUE", help="Make one of its choices otherwise.")
 @click.option("--one-lock", is_flag=True, help="One actor for all nodes, as the strategy global needs.")
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="This side's certificate (PEM).")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM).")
 @click.option("--client-ca", type=click.Path(path_type=Path), help="Who signs clients' certificates (PEM).")
-@click.option("--connections", type=click.IntRange(1), default=64, show_default=True, help="Connections at once.")
-@click.option("--in-flight", type=click.IntRange(1), default=256, show_default=True, help="Requests of each.")
-@click.option("--areas", type=click.IntRange(1, 32768), default=4096, show_default=True, help="Areas in a request.")
+@click.option("--connections", type=Whole(1), default=64, show_default=True, help="Connections at once.")
+@click.option("--in-flight", type=Whole(1), default=256, show_default=True, help="Requests of each.")
+@click.option("--areas", type=Whole(1, 32768), default=4096, show_default=True, help="Areas in a request.")
 @click.option("--until-eof", is_flag=True, help="Stop when standard input ends.")
 @with_extensions
 def command(

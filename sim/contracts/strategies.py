@@ -65,7 +65,9 @@ def puts_every_area_into_one_session(strategy: Strategy, areas: Sequence[VmapAre
         raise _breach(f"{words} the area {area!r}", areas, layout, rounds)
 
 
-def holds_the_lock_of_its_areas_home(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:
+def holds_the_lock_of_the_node_where_its_areas_live(
+    strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout
+) -> None:
     """A session has one lock: that of the node where all its areas live, unless one lock guards all nodes."""
     rounds = _rounds(strategy, areas, layout)
     for session in sessions_of(rounds):
@@ -78,7 +80,9 @@ def holds_the_lock_of_its_areas_home(strategy: Strategy, areas: Sequence[VmapAre
             raise _breach(f"makes {where}", areas, layout, rounds)
 
 
-def keeps_the_order_of_a_nodes_areas(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:
+def keeps_the_order_of_the_areas_of_a_node(
+    strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout
+) -> None:
     """What a node is sent, it is sent in the order in which it was given."""
     rounds = _rounds(strategy, areas, layout)
     sent = [area for session in sessions_of(rounds) for area in session.areas]
@@ -122,8 +126,8 @@ CLAUSES = (
     stops_and_raises_nothing,
     gives_rounds_of_lock_sessions,
     puts_every_area_into_one_session,
-    holds_the_lock_of_its_areas_home,
-    keeps_the_order_of_a_nodes_areas,
+    holds_the_lock_of_the_node_where_its_areas_live,
+    keeps_the_order_of_the_areas_of_a_node,
     is_a_pure_function,
     leaves_the_trees_of_inserting_one_by_one,
 )

@@ -96,7 +96,7 @@ def sweep(study: Study, results: Sequence[CellResult], arrangement: Arrangement)
 
 
 def differences(study: Study, results: Sequence[CellResult], arrangement: Arrangement) -> Figure:
-    """Draw how much each level differs from the baseline, with the interval of the paired difference."""
+    """Draw how much each level differs from the baseline, with the interval that decides whether it does."""
     assert study.compare is not None
     found = list(comparisons(study, results))
     metrics = list(dict.fromkeys(metric for _result, metric, _pair in found))
@@ -109,8 +109,8 @@ def differences(study: Study, results: Sequence[CellResult], arrangement: Arrang
                 name,
                 series,
                 [
-                    (result, pair.relative, pair.difference.half_width * abs(pair.relative / pair.difference.mean))
-                    if pair.difference.mean
+                    (result, pair.relative, pair.together.half_width * abs(pair.relative / pair.together.mean))
+                    if pair.together.mean
                     else (result, 0.0, 0.0)
                     for result, its, pair in found
                     if its == metric and _is_on(result, arrangement, other, name)
@@ -126,8 +126,8 @@ def differences(study: Study, results: Sequence[CellResult], arrangement: Arrang
         "differences",
         f"Differences to {study.compare.baseline}",
         f"How many times what {study.compare.baseline} has: from the mean of the differences of replications with "
-        f"{'common' if study.plan.replications.common else 'independent'} seeds, and its {confidence:.0%} "
-        "interval. Where an interval holds 1, the study cannot tell.",
+        f"{'common' if study.plan.replications.common else 'independent'} seeds, with an interval. All of a "
+        f"metric's hold together at {confidence:.0%}; where one holds 1, the study cannot tell.",
         choices,
         draw,
         {

@@ -46,6 +46,7 @@ class Change:
 
     relative: float
     half: float
+    """Half the width of the interval that decides."""
     decided: bool
 
     def __str__(self) -> str:
@@ -72,7 +73,7 @@ class StudyTables:
         row = _only(self.comparisons, {**levels, "metric": metric})
         difference = float(row["difference"])
         relative = float(row["relative"])
-        half = (float(row["ci_high"]) - float(row["ci_low"])) / 2
+        half = (float(row["verdict_high"]) - float(row["verdict_low"])) / 2
         scale = abs(relative / difference) if difference else 0.0
         return Change(relative, half * scale, row["verdict"] in ("more", "less"))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from operator import eq
 from typing import Any, TypeVar, get_args, get_origin
@@ -14,19 +15,11 @@ from cattrs.gen import make_dict_structure_fn
 
 from sim.errors import BadInput
 from sim.scenario.settings import Table, shown
-from sim.scenario.values import Impossible
+from sim.scenario.values import SCALARS, Impossible
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
 """Makes of a value what a type wants: cattrs' shape."""
-
-SCALARS: Mapping[type, tuple[str, tuple[type, ...]]] = {
-    int: ("an integer", ()),
-    float: ("a number", (int,)),
-    bool: ("true or false", ()),
-    str: ("a string", ()),
-}
-"""The types of single values: what messages call them, and of which other types a value may be."""
 
 LISTS: Mapping[Any, str] = {
     list[int]: "a list of integers",
@@ -48,9 +41,9 @@ def structure_as(kind: type[T], table: Mapping[str, Any], where: str, set_keys: 
 
 
 def unstructure(instance: object) -> Table:
-    """Give an attrs class as plain tables, every key resolved."""
+    """Give an attrs class as plain tables, every key resolved; `parameters` where there are any."""
     table: Table = _CONVERTER.unstructure(instance)
-    return table
+    return {key: value for key, value in table.items() if key != "parameters" or value}
 
 
 class _IllTyped(ValueError):
@@ -77,6 +70,9 @@ def _make_converter() -> cattrs.Converter:
         structure = converter.get_structure_hook(kind)
         converter.register_structure_hook_func(partial(eq, kind), _only(list, words, structure))
     converter.register_structure_hook_factory(_is_list_of_tables, list_of_tables)
+    converter.register_structure_hook_func(
+        partial(eq, dict[str, Any]), _only(Mapping, "a table of tables", lambda table, _kind: deepcopy(dict(table)))
+    )
     return converter
 
 
@@ -117,7 +113,7 @@ def _bad_input(where: str, set_keys: Set[str], error: Exception, path: tuple[str
 
     def refuse(keys: str, found: str, allowed: str) -> BadInput:
         named = ".".join((*path, keys) if keys else path)
-        given = any(_touches(set_key, ".".join((*path, key))) for key in keys.split(" + ") for set_key in set_keys)
+        given = any(touches(set_key, ".".join((*path, key))) for key in keys.split(" + ") for set_key in set_keys)
         return BadInput(f"--set {named}" if given else f"{where}: {named}", found, allowed)
 
     match error:
@@ -137,6 +133,6 @@ def _bad_input(where: str, set_keys: Set[str], error: Exception, path: tuple[str
     raise error
 
 
-def _touches(set_key: str, key: str) -> bool:
+def touches(set_key: str, key: str) -> bool:
     """Whether what is at `key` came from `set_key`: it is that, or within it, or a table that it made."""
     return f"{key}.".startswith(f"{set_key}.") or set_key.startswith(f"{key}.")

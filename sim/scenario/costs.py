@@ -15,6 +15,7 @@ DISTRIBUTIONS = ("exponential", "fixed")
 ARBITRATIONS = ("fifo", "nearest")
 """Who gets a lock next."""
 
+_PRESET = allowed(lambda value: "\0" not in value, "a preset's name, as in `./dev list presets`")
 _COST_NS = between(0, 10**9)
 _LATENCY_NS = allowed(lambda value: 0.0 <= value <= 1e9, "a number from 0 to 1e9")
 _LINES = allowed(lambda value: 0.0 <= value <= 1000.0, "a number from 0 to 1000")
@@ -49,7 +50,7 @@ class Costs:
     """
 
     model: str = field(default="message-passing", validator=one_of(lambda: registry.names(sim.costs)))
-    preset: str = field(default="", validator=FILE)
+    preset: str = field(default="", validator=_PRESET)
     file: str = field(default="", validator=FILE)
     lock_ns: int = field(default=20, validator=_COST_NS)
     visit_ns: int = field(default=8, validator=_COST_NS)

@@ -12,17 +12,24 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, fields, frozen
 
 from actors.addresses import ALL_NODES, FREE_SPACE, LAZY_PAGES, address_of_node
 from protocol.kernel import KERNELS, nr_vmap_nodes
 from sim.errors import BadInput
 from sim.files import RESULT_FILES
 from sim.scenario import presets
-from sim.scenario.converter import structure_as
+from sim.scenario.converter import structure_as, touches
 from sim.scenario.faults import fits, patterns
 from sim.scenario.model import KernelChoices, Scenario
+from sim.scenario.parameters import refuse_unfit
 from sim.scenario.settings import Table, put_all, read_settings, settings_of, shown, tables_of
+
+OTHER_FILES = (
+    ({"constant", "measurement"}, "targets", "calibrate"),
+    ({"scenario", "factor", "compare"}, "a study", "study"),
+)
+"""By their keys, files that are no scenarios: what they are, and the command that they are for."""
 
 
 @frozen
@@ -49,6 +56,7 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
     Raises `BadInput`.
     """
     table = read_toml(path)
+    _refuse_other_files(table, path)
     variant_tables = table.pop("variant", [])
     changes = read_settings(settings)
     if seed is not None:
@@ -63,6 +71,19 @@ def load_scenarios(path: Path, settings: Sequence[str] = (), seed: int | None = 
     return file
 
 
+def _refuse_other_files(table: Mapping[str, Any], path: Path) -> None:
+    """Refuse a file with keys that no scenario has at its top: mistyped ones, or those of a study or of targets."""
+    known = [*(attribute.name for attribute in fields(Scenario)), "variant"]
+    unknown = [key for key in table if key not in known]
+    if not unknown:
+        return
+    for keys, is_what, command in OTHER_FILES:
+        if not keys.isdisjoint(unknown):
+            raise BadInput(str(path), is_what, f"a scenario, or for this file: ./dev {command} {path}")
+    key = min(unknown) or '""'
+    raise BadInput(f"{path}: {key}", "an unknown key", ", ".join(known))
+
+
 def structure(
     table: Mapping[str, Any], where: str, set_keys: Set[str] = frozenset(), beside: Path = Path()
 ) -> Scenario:
@@ -74,9 +95,16 @@ def structure(
     table = presets.under(table, beside, where, read_toml)
     scenario = _with_its_kernel(structure_as(Scenario, table, where, set_keys), table)
     _refuse_unknown_actors(scenario, where)
+    if scenario.parameters:
+        refuse_unfit(scenario, lambda key: _place(where, set_keys, key))
     if scenario.workload.kind == "trace" and not scenario.workload.file:
         raise BadInput(f"{where}: workload.file", "nothing", "a trace's file name, for workload.kind trace")
     return scenario
+
+
+def _place(where: str, set_keys: Set[str], key: str) -> str:
+    """Say where a key is from."""
+    return f"--set {key}" if any(touches(given, key) for given in set_keys) else f"{where}: {key}"
 
 
 def _refuse_unknown_actors(scenario: Scenario, where: str) -> None:

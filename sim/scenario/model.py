@@ -7,6 +7,7 @@ Units are in the names: `_ns` nanoseconds, `_pages` pages; `page_size` is bytes.
 import importlib
 from collections.abc import Mapping
 from copy import deepcopy
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class Lookup:
 
 @frozen
 class Batch:
-    """`[batch]`: how many areas a batch has and how it is inserted; `chunk` is for `chunked`."""
+    """`[batch]`: how many areas a batch has and how it is inserted; `chunk` is for `chunked` and `adaptive`."""
 
     strategy: str = field(default="grouped", validator=one_of(lambda: registry.names(protocol.strategies)))
     areas: int = field(default=16, validator=between(1, 10**6))
@@ -353,6 +354,23 @@ class Warmup:
     operations: int = field(default=0, validator=between(0, 10**12))
 
 
+def _scalars(_instance: object, _attribute: object, tables: Mapping[str, object]) -> None:
+    """Allow tables of single values that fit into TOML and JSON alike."""
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise Impossible(f"parameters.{name}", table, f"a table, [parameters.{name}]")
+        for key, value in table.items():
+            if not _is_scalar(value):
+                words = "a string, true or false, or a finite number of at most 64 bits"
+                raise Impossible(f"parameters.{name}.{key}", value, words)
+
+
+def _is_scalar(value: object) -> bool:
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str) or (isinstance(value, float) and isfinite(value))
+
+
 @frozen
 class Scenario:
     """All that decides a run, but for the contents of the file that `workload.file` names."""
@@ -367,6 +385,8 @@ class Scenario:
     workload: Workload = field(factory=Workload)
     warmup: Warmup = field(factory=Warmup)
     faults: Faults = field(factory=Faults)
+    parameters: dict[str, Any] = field(factory=dict, validator=_scalars)
+    """`[parameters.NAME]`: a table of scalars for what is offered as NAME (`sim.scenario.parameters`)."""
 
     @classmethod
     def load(

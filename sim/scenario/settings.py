@@ -34,7 +34,7 @@ def leaves(key: str, value: object, where: str) -> Iterator[tuple[str, Any]]:
     """Give the keys of single values that a setting consists of. Raises `BadInput` for an empty key."""
     if not all(key.split(".")):
         raise BadInput(where, f"an empty key in {shown(key)}", "keys like table.key")
-    if isinstance(value, dict) and has(kind_of(key)):
+    if isinstance(value, dict) and (has(kind_of(key)) or key.partition(".")[0] == "parameters"):
         for inner, inner_value in value.items():
             yield from leaves(f"{key}.{inner}", inner_value, where)
     else:

@@ -1,6 +1,6 @@
 """What is allowed at a key of a scenario: validators that know it in words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Attribute, frozen
@@ -52,3 +52,11 @@ SHARE = allowed(lambda value: 0.0 <= value <= 1.0, "a number from 0 to 1")
 
 NS = between(0, 10**15)
 """Nanoseconds, at most some eleven days."""
+
+SCALARS: Mapping[type, tuple[str, tuple[type, ...]]] = {
+    int: ("an integer", ()),
+    float: ("a number", (int,)),
+    bool: ("true or false", ()),
+    str: ("a string", ()),
+}
+"""The types of single values: what messages call them, and of which other types a value may be."""

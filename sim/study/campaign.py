@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
+from sim.errors import BadInput
 from sim.extensions import loaded
 from sim.scenario.model import Warmup
 from sim.study.cells import Cell, replication_seed
@@ -98,7 +99,11 @@ def conduct(
     told: Callable[[Progress], None] = lambda _progress: None,
     work: Work = replicate,
 ) -> list[CellResult]:
-    """Run what the study still lacks; give the results of all cells, in order."""
+    """Run what the study still lacks; give the results of all cells, in order.
+
+    Raises `BadInput` as soon as it is clear that runs do not have a metric: the one that decides when to stop, once
+    a cell's first run lacks it, and any other, once each cell has had a run and none of them has it.
+    """
     return _Campaign(study, cells, store, told).run(runner, work)
 
 
@@ -112,9 +117,17 @@ class _Campaign:
         self._results: dict[int, CellResult] = {}
         self._wanted: dict[int, list[Task]] = {}
         self._planned = self._done = self._operations = 0
+        self._not_begun = {cell.fingerprint for cell in cells}
+        """Scenarios of which no run is known."""
+        self._unseen = list(study.all_metrics)
+        """Metrics that no run has had."""
 
     def run(self, runner: Runner, work: Work) -> list[CellResult]:
         queue: deque[Task] = deque()
+        by_fingerprint = {cell.fingerprint: cell for cell in self._cells}
+        for (fingerprint, _seed), record in self._store.items():
+            if (known := by_fingerprint.get(fingerprint.partition("/")[0])) is not None:
+                self._look(known, record)
         for cell in self._cells:
             queue += self._go_on(cell)
         self._tell()
@@ -123,6 +136,7 @@ class _Campaign:
                 self._failures[task.key] = found.text
             else:
                 self._store.add(task.key, found)
+                self._look(self._cells[task.cell], found)
                 self._operations += found["operations"]
             self._done += 1
             wanted = self._wanted[task.cell]
@@ -131,6 +145,20 @@ class _Campaign:
                 queue += self._go_on(self._cells[task.cell])
             self._tell()
         return [self._results[cell.number] for cell in self._cells]
+
+    def _look(self, cell: Cell, record: Record) -> None:
+        """See whether a run has what the study is about. Raises `BadInput`."""
+        decides = self._study.plan.precision.metric
+        if cell.fingerprint in self._not_begun and decides not in record["metrics"]:
+            raise self._lacking("precision.metric", decides, f"the first run of {cell.named()}", record)
+        self._not_begun.discard(cell.fingerprint)
+        self._unseen = [metric for metric in self._unseen if metric not in record["metrics"]]
+        if self._unseen and not self._not_begun:
+            raise self._lacking("metrics", self._unseen[0], "any cell's first run", record)
+
+    def _lacking(self, key: str, metric: str, run: str, record: Record) -> BadInput:
+        allowed = "what there is under {}: {}".format(*_kinds(metric, [record]))
+        return BadInput(f"{self._study.path}: {key}", f"{metric}, which is not in {run}", allowed)
 
     def _go_on(self, cell: Cell) -> list[Task]:
         """Give the tasks that a cell needs now; with none its result is noted."""
@@ -218,7 +246,12 @@ def _task(study: Study, result: CellResult, replication: int) -> Task:
 
 
 def _without(metric: str, records: Sequence[Record]) -> str:
+    prefix, kinds = _kinds(metric, records)
+    return f"no {metric} in every replication; under {prefix} there are: {kinds}"
+
+
+def _kinds(metric: str, records: Sequence[Record]) -> tuple[str, str]:
+    """Give the first part of a metric's name, and in words of what there are such metrics: operations, mostly."""
     prefix = metric.partition(".")[0]
     names = {name for record in records for name in record["metrics"] if name.startswith(f"{prefix}.")}
-    kinds = sorted({name.split(".")[1] for name in names})
-    return f"no {metric} in every replication; under {prefix} there are: {', '.join(kinds) or 'none'}"
+    return prefix, ", ".join(sorted({name.split(".")[1] for name in names})) or "none"

@@ -149,6 +149,11 @@ class Study:
         """The metrics that are reported: those asked for, and the one that decides when to stop."""
         return list(dict.fromkeys([*self.plan.metrics, self.plan.precision.metric]))
 
+    @property
+    def all_metrics(self) -> list[str]:
+        """The metrics that are reported, and those that are only compared."""
+        return list(dict.fromkeys([*self.metrics, *(self.compare.metrics if self.compare else [])]))
+
 
 def load_study(
     path: Path, settings: Sequence[str] = (), seed: int | None = None, keys: Mapping[str, Any] | None = None

@@ -68,6 +68,11 @@ throughput_per_s            operations per virtual second, of the whole run
 virtual_ns, operations
 """
 
+LACKING = """\
+A study whose runs do not have a metric ends at once, with exit code 2: after a cell's first run where it is that of
+`[precision]`, and after the first runs of all cells where none of them has it.
+"""
+
 TAIL = """## What it leaves
 
 In `OUT/`, written when the study is over, whole or not at all:
@@ -88,8 +93,9 @@ replication again, to the same figures; `error`, of a cell that failed.
 
 **comparisons**: the mean `difference` to the baseline with `ci_low` and `ci_high`; `relative` to the baseline's
 mean; `variance_ratio`, the variance of the differences over the sum of both variances (what pairing by common seeds
-gains); `pairs`; `verdict` ("more", "less" or "undecided", all of a metric holding together at the confidence
-asked for).
+gains); `pairs`; `verdict`: "more", "less", or "undecided" where the interval from `verdict_low` to `verdict_high`
+holds 0. That one is wider, so that those of a metric hold all together at the confidence asked for (Bonferroni);
+the screen and the report show it.
 
 The same study and code give the same bytes, whatever ran it, interrupted or not. A replication is looked up by
 its scenario, its trace's contents, the program's code and its seed: after a change to any of them it is run anew.
@@ -100,5 +106,5 @@ def study_page(table_lines: Callable[[str, type], list[str]]) -> str:
     """Give the page; `table_lines` describes an attrs class as a table of the file."""
     example = ["## An example\n", "```toml", EXAMPLE.rstrip(), "```\n", "## Keys\n"]
     keys = [*table_lines("", StudyFile), *table_lines("compare", Compare)]
-    metrics = ["## Metrics\n", "```text", METRICS.rstrip(), "```\n"]
+    metrics = ["## Metrics\n", "```text", METRICS.rstrip(), "```\n", LACKING]
     return "\n".join([HEAD, *example, *keys, *metrics, TAIL]).rstrip() + "\n"

@@ -5,8 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from sim.errors import one_line
-from sim.extensions import Extension, install
+from sim.extensions import Extension, install, told
 from sim.garbage import LEFTOVERS
 from sim.report.portrait import LOAD_POINTS, portrait_of
 from sim.results import results_of
@@ -47,7 +46,7 @@ def replicate(task: Task) -> Record | Failure:
         install(task.extensions)
         return record_of(simulate(task.scenario, task.beside), first=task.replication == 0)
     except Exception as error:
-        return Failure(one_line(error))
+        return Failure(told(error))
     finally:
         LEFTOVERS.add(task.scenario.workload.operations)
 

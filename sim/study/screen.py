@@ -17,9 +17,6 @@ from sim.study.statistics import Paired, interval
 from sim.study.tables import comparisons
 from sim.summary import Column, count_of, show_table
 
-FEW = 16
-"""Cells whose commands are printed; of more, one, and where the others are."""
-
 
 def show_study(console: Console, study: Study, results: Sequence[CellResult], where: str) -> None:
     """Print what a study found."""
@@ -41,7 +38,7 @@ def show_study(console: Console, study: Study, results: Sequence[CellResult], wh
         _show_comparisons(console, study, results, beside)
     _show_replications(console, study, results)
     _show_exceptions(console, study, results)
-    _show_commands(console, results)
+    console.print(Text("again: each cell's command is in cells.csv, column command"))
     console.print(Text(where), soft_wrap=True)
 
 
@@ -85,14 +82,15 @@ def _show_comparisons(console: Console, study: Study, results: Sequence[CellResu
         own = {number: (result, pair) for number, (result, its, pair) in enumerate(found) if its == metric}
         seeds = "common" if study.plan.replications.common else "independent"
         base = study.compare.baseline
-        title = f"{label(metric)}: difference to {base}, {seeds} seeds, {confidence:.0%} interval"
+        title = f"{label(metric)}: difference to {base}, {seeds} seeds, simultaneous {confidence:.0%} interval"
         _pivot(console, title, beside, own, lambda entry: _difference(entry[1]), lambda entry: entry[0])
-    console.print(Text(f"~: may be no difference, all {confidence:.0%} intervals of a table holding together"))
+    held = f"all intervals of a table hold together with {confidence:.0%} confidence"
+    console.print(Text(f"~: undecided, the interval holds 0 (simultaneous: {held})"))
 
 
 def _difference(pair: Paired) -> str:
     undecided = "~" if pair.verdict == "undecided" else ""
-    found = pair.difference
+    found = pair.together
     if pair.relative != pair.relative:  # the baseline is 0
         return f"{undecided}{found.mean:+,.1f} ±{found.half_width:,.1f}"
     base = found.mean / pair.relative if pair.relative else 0.0
@@ -131,17 +129,10 @@ def _show_exceptions(console: Console, study: Study, results: Sequence[CellResul
         accepted = name in study.plan.accept
         text = (
             f"{'accepted' if accepted else 'check failed'}: {name} in {count_of(len(failing), 'cell')}; first: "
-            f"{failing[0].cell.named()}, {count_of(count, 'exception')}, {words}; {failing[0].command(replication)}"
+            f"{failing[0].cell.named()}, {count_of(count, 'exception')}, {words}"
         )
+        text += "" if accepted else f"; {failing[0].command(replication)}"
         console.print(Text(text, style="" if accepted else "red"), soft_wrap=True)
-
-
-def _show_commands(console: Console, results: Sequence[CellResult]) -> None:
-    shown = results if len(results) <= FEW else results[:1]
-    for result in shown:
-        console.print(Text(f"again: {result.command()}"), soft_wrap=True)
-    if len(shown) < len(results):
-        console.print(Text(f"… and the command of each of the {len(results)} cells: cells.csv, column command"))
 
 
 def _number(value: float) -> str:

@@ -91,12 +91,15 @@ class Paired:
     """How much larger a metric is in one cell than in another, over the replications of both."""
 
     difference: Interval
+    """At the confidence that was asked for, as if it were the only comparison."""
+    together: Interval
+    """The same difference with the wider interval that decides: those of a family hold all at once."""
     relative: float
     """The difference over the baseline's mean; nan where that is 0."""
     variance_ratio: float
     """Variance of the differences over the sum of both variances; nan where both are 0."""
     verdict: str
-    """"more", "less", or "undecided", at the family's confidence: all comparisons of a metric hold together."""
+    """"more", "less", or "undecided": by which side of 0 `together` is on, if it is on one."""
 
 
 def paired(values: Sequence[float], baseline: Sequence[float], confidence: float, family: int) -> Paired:
@@ -113,6 +116,7 @@ def paired(values: Sequence[float], baseline: Sequence[float], confidence: float
     spread = sum(variance(side) for side in zip(*pairs, strict=True)) if len(pairs) > 1 else 0.0
     return Paired(
         difference=difference,
+        together=together,
         relative=difference.mean / mean if mean else math.nan,
         variance_ratio=variance(differences) / spread if spread else math.nan,
         verdict="more" if together.low > 0 else "less" if together.high < 0 else "undecided",

@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -51,6 +51,10 @@ class Store:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def items(self) -> ItemsView[Key, Record]:
+        """Give all replications with their keys."""
+        return self._records.items()
 
     def add(self, key: Key, record: Record) -> None:
         """Keep a replication; it is on the disk when this returns. Of equal keys the first is kept."""

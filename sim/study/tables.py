@@ -2,7 +2,8 @@
 
     cells          the factors' levels; for each metric METRIC, METRIC.ci_low, METRIC.ci_high; replications,
                    whether the precision was reached, what was dropped as warm-up, the command, the error if any
-    comparisons    each level of the compared factor against the baseline: the mean of the paired differences
+    comparisons    each level of the compared factor against the baseline: the mean of the paired differences, with
+                   its interval and the wider one that the verdict goes by
     replications   a row per run: its seed and its metrics, to compute anything else from
 
 Figures have 12 significant digits. Nothing in a table depends on the clock, or on who ran what.
@@ -61,6 +62,8 @@ def comparison_rows(study: Study, results: Sequence[CellResult]) -> list[Row]:
             "variance_ratio": _figure(found.variance_ratio),
             "pairs": found.difference.n,
             "verdict": found.verdict,
+            "verdict_low": _figure(found.together.low),
+            "verdict_high": _figure(found.together.high),
         }
         for result, metric, found in comparisons(study, results)
     ]

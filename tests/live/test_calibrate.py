@@ -55,6 +55,30 @@ def test_the_costs_are_a_scenarios(targets: Path, tmp_path: Path) -> None:
     assert main(["run", str(scenario), "--out", str(tmp_path / "run"), "--quiet"]) == 0
 
 
+DEARER = """
+from attrs import evolve
+from sim.costs.message_passing import message_passing
+
+def dearer(scenario, placement):
+    \"\"\"Locks cost twice what they should.\"\"\"
+    return evolve(message_passing(scenario, placement), lock_ns=2 * scenario.costs.lock_ns)
+"""
+
+
+def test_workers_have_the_extension(tmp_path: Path) -> None:
+    """A cost model of somebody's is fitted like the others; the file names it, and its command loads it again."""
+    targets = synthetic(head='set.costs.model = "dearer"')
+    path, extension, out = written(tmp_path, targets), tmp_path / "dearer.py", tmp_path / "costs.toml"
+    extension.write_text(DEARER)
+    words = ["calibrate", str(path), "--jobs", "1", "--out", str(out), "--quiet", "--extension", str(extension)]
+    assert main(words) == 0
+    table = tomllib.loads(out.read_text())
+    assert table["costs"]["model"] == "dearer"
+    assert table["costs"]["lock_ns"] in (TRUTH["costs.lock_ns"] // 2, TRUTH["costs.lock_ns"] // 2 + 1)
+    assert [one["name"] for one in table["fit"]["extensions"]] == ["dearer"]
+    assert table["fit"]["command"] == f"./dev calibrate {path} --extension {extension} --seed 1"
+
+
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A metric that no run has shows in the first one: a line on stderr, and no folder or file is left."""
     path = written(tmp_path, synthetic() + measurement("odd", metric="latency.find.mean"))

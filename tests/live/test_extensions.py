@@ -167,6 +167,63 @@ def test_workers_of_a_study_have_the_extension(where: list[str], tmp_path: Path,
     assert f"--extension {outward}" in (out / "cells.csv").read_text()
 
 
+REACHING = '''
+from attrs import frozen
+
+@frozen
+class Reaching:
+    """Ask the home node, then `reach` nodes at once behind it, and so on."""
+
+    reach: int = 1
+
+    def __call__(self, home, nr_nodes):
+        behind = [(home - step) % nr_nodes for step in range(1, nr_nodes)]
+        return ((home,), *(tuple(behind[at : at + self.reach]) for at in range(0, len(behind), self.reach)))
+'''
+
+
+def test_a_studys_factor_varies_a_parameter(tmp_path: Path) -> None:
+    """Workers have it, each cell asks as many nodes at once as its level says, and its command sets it."""
+    study, policy = written(tmp_path), tmp_path / "reaching.py"
+    text = study.read_text().replace('key = "lookup.policy"', 'key = "parameters.reaching.reach"')
+    text = text.replace('["forward", "backward", "home"]', "[1, 2, 5]").replace('"backward"', "1")
+    study.write_text(
+        text + '[set]\nlookup.policy = "reaching"\nworkload.mix.interior = 0.5\nspace.zone_pages = 1\n'
+    )
+    policy.write_text(REACHING)
+    out = tmp_path / "out"
+    words = [
+        "--quiet",
+        "--out",
+        str(out),
+        "--extension",
+        str(policy),
+        "--jobs",
+        "2",
+        "--set",
+        "workload.think_ns=9",
+    ]
+    assert main(["study", str(study.rename(tmp_path / "s.toml")), *words]) == 0
+    cells = json.loads((out / "study.json").read_text())["cells"]
+    assert all(f"--set parameters.reaching.reach={row['policy']}" in row["command"] for row in cells)
+    by_level = [row["latency.all.mean_ns"] for row in cells if row["space.nodes"] == 3]
+    assert len(set(by_level)) == 2, "with three nodes two at once are all there are"
+
+
+def test_a_cluster_takes_parameters(tmp_path: Path) -> None:
+    """Its clients' policy has them."""
+    path, scenario, out = tmp_path / "reaching.py", tmp_path / "small.toml", tmp_path / "out"
+    path.write_text(REACHING)
+    scenario.write_text("[workload]\noperations = 60\npreload_areas = 20\n[machine]\ncpus = 2\n")
+    words = ["cluster", str(scenario), "--processes", "1", "--quiet", "--out", str(out), "--extension", str(path)]
+    words += ["--set", "lookup.policy=reaching", "--set", "parameters.reaching.reach=15"]
+    words += ["--set", "workload.mix={find=1.0, insert=0.0, unlink=0.0, interior=0.0, miss=1.0}"]
+    assert main(words) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["scenario"]["parameters"] == {"reaching": {"reach": 15}}
+    assert results["latency"]["find_miss"]["probes"] == {"2": 60}, "the home node, and all others at once"
+
+
 def test_a_changed_extension_does_not_count_as_the_same(tmp_path: Path, outward: Path) -> None:
     """A study that goes on with another file under the same name runs its cells anew."""
     study = written(tmp_path)
@@ -225,6 +282,90 @@ def test_a_file_that_is_no_extension_is_one_line(
     assert extensions.loaded() == ()
 
 
+BOOM = "    raise ValueError('boom')\n"
+RAISING: dict[str, tuple[str, int, str]] = {
+    "policy": (f"def raising(home, nr_nodes):\n{BOOM}", 2, "lookup.policy=raising"),
+    "strategy": (f"def raising(areas, layout):\n{BOOM}", 2, "batch.strategy=raising"),
+    "workload": (
+        f"from sim.workloads import Plan\ndef raising(scenario, beside) -> Plan:\n{BOOM}",
+        3,
+        "workload.kind=raising",
+    ),
+    "script": (
+        LAZY.replace("def lazy", "def raising").replace("client.find(", "client.find(*"),
+        8,
+        "workload.kind=raising",
+    ),
+    "topology": (
+        f"from sim.topologies import Topology\ndef raising(scenario, beside) -> Topology:\n{BOOM}",
+        3,
+        "machine.topology=raising",
+    ),
+    "cost model": (f"def raising(scenario, placement):\n{BOOM}", 2, "costs.model=raising"),
+    "kernel": (f"def raising():\n{BOOM}", 2, "space.kernel=raising"),
+    "fault": (
+        JITTER.replace("def jitter", "def raising").replace("+ int(", "+ [].index("),
+        12,
+        'faults.also=["raising"]',
+    ),
+    "check": (f"def raising(evidence):\n{BOOM}", 2, "seed=1"),
+}
+"""For each kind: a file that raises, in which line, and what has it used."""
+
+BATCHES = "workload.mix={find=0.5, insert=0.1, unlink=0.1, insert_batch=0.3}"
+
+
+@pytest.mark.parametrize("kind", RAISING)
+def test_an_extension_that_raises_in_a_run_is_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input, with the file and the line in it; and no warning of what was left undone."""
+    source, line, setting = RAISING[kind]
+    path, scenario = tmp_path / "raising.py", tmp_path / "small.toml"
+    path.write_text(source)
+    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
+    words = ["--out", str(tmp_path / "out"), "--set", setting, "--set", BATCHES]
+    assert main(["run", str(scenario), "--extension", str(path), *words]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"vmapsim: {path}: line {line}: found ")
+    assert shown.endswith("; allowed: an extension that raises nothing\n")
+    assert shown.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_says_where_an_extension_raised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its cells fail, with the file and the line, on the screen and in the tables; the others do not."""
+    study, policy = written(tmp_path), tmp_path / "raising.py"
+    study.write_text(study.read_text().replace('"home"]', '"raising"]'))
+    policy.write_text(RAISING["policy"][0])
+    words = ["study", str(study), "--out", str(tmp_path / "out"), "--extension", str(policy), "--jobs", "1"]
+    assert main(words) == 1
+    said = f"{policy}: line 2: found ValueError: boom; allowed: an extension that raises nothing"
+    assert f"failed: policy=raising, space.nodes=1: {said}; ./dev run" in capsys.readouterr().out
+    cells = json.loads((tmp_path / "out" / "study.json").read_text())["cells"]
+    assert [cell["error"] for cell in cells] == [None] * 4 + [said] * 2
+
+
+def test_a_mistake_of_the_programs_own_keeps_its_traceback(
+    tmp_path: Path, outward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether an extension takes part or calls it: it is not the user's."""
+
+    def broken(*_arguments: object) -> None:
+        raise KeyError("ours")
+
+    scenario, lazy = tmp_path / "small.toml", tmp_path / "lazy.py"
+    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
+    lazy.write_text(LAZY)
+    words = ["run", str(scenario), "--quiet", "--out", str(tmp_path / "out")]
+    words += ["--extension", str(outward), "--extension", str(lazy), "--set", "lookup.policy=outward"]
+    monkeypatch.setattr("actors.router.Router.search", broken)
+    for more in ([], ["--set", "workload.kind=lazy"]):
+        with pytest.raises(ExceptionGroup) as caught:
+            main([*words, *more])
+        assert caught.value.subgroup(KeyError) is not None
+
+
 def test_two_extensions_of_one_name_are_one_too_many(
     tmp_path: Path, outward: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,6 +385,17 @@ def test_check_extension_says_what_holds(outward: Path, capsys: pytest.CaptureFi
         "  stops and raises nothing",
         "  asks the home node first and none twice",
         "  answers the same question the same way",
+    ]
+
+
+def test_clauses_are_whole_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are made of names that have no apostrophes, and so of words that need none."""
+    path = tmp_path / "mine.py"
+    path.write_text("from protocol.strategies.grouped import grouped as mine\n")
+    assert main(["check-extension", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[4:6] == [
+        "  holds the lock of the node where its areas live",
+        "  keeps the order of the areas of a node",
     ]
 
 

@@ -1,12 +1,15 @@
 """Comparisons of folders: what was asked differently, every figure with its difference, mistakes in a line."""
 
 import json
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sim.cli import main
-from sim.comparison import compared
+from sim.comparison import Comparison, compared, show_comparison
 from sim.errors import BadInput
 from tests.unit.sim.study import SCENARIO, written
 
@@ -70,6 +73,22 @@ def test_the_screen_and_json_say_the_same(folders: dict[str, Path], capsys: pyte
     whole = json.loads(capsys.readouterr().out)
     mean = next(one for one in whole["figures"] if one["metric"] == "latency.all.mean_ns")
     assert f"{mean['relative']:+.1%}" in screen
+
+
+def test_long_values_leave_the_keys_and_each_other_whole() -> None:
+    """What was asked differently stands under its key, however long it is; it goes on in the next line."""
+    long = ["locks.busy.handoffs", "latency.find_interior.p999_ns", "latency.insert_batch.p999_ns"]
+    asked: dict[str, tuple[Any, Any]] = {
+        "metrics": (long, long[:2]),
+        "set.workload.trace.times": ("1" * 70, "2" * 70),
+        "costs.link_ns": (60, None),
+    }
+    console = Console(file=(file := StringIO()), width=120)
+    show_comparison(console, Comparison((Path("a"), Path("b")), asked, [], ([], [])))
+    text = "".join(file.getvalue().split())
+    for word in ("set.workload.trace.times", "costs.link_ns", "metrics", *long, "None"):
+        assert word in text, word
+    assert (text.count("1"), text.count("2")) == (70, 70)
 
 
 @pytest.mark.parametrize(("a", "b", "words"), [("a", "s", "same kind"), ("a", "none", "no results")])

@@ -2,20 +2,23 @@
 
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from attrs import evolve, fields
+from attrs import evolve, fields, has
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol import policies, registry, strategies
 from protocol.area import PAGE_SIZE, VMALLOC_START, ZoneLayout
 from protocol.kernel import CHOICES, KERNELS, Kernel, nr_vmap_nodes
 from sim.errors import BadInput
+from sim.reference import scenario_page
 from sim.scenario import Scenario, load_scenarios
 from sim.scenario.converter import unstructure
 from sim.scenario.file import structure
-from sim.scenario.model import KernelChoices
+from sim.scenario.model import Batch, KernelChoices, Lookup
 
 DEFAULTS = """\
 seed = 1
@@ -150,6 +153,18 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
     [
         # unknown keys
         ("speed = 9", "speed: found an unknown key; allowed: seed, space, kernel"),
+        (
+            "variants = 9",
+            "variants: found an unknown key; allowed: seed, space, kernel, machine, costs, lookup, batch, "
+            "workload, warmup, faults, parameters, variant",
+        ),
+        ('"" = 9', '"": found an unknown key; allowed: seed'),
+        ('scenario = "x.toml"\n[[factor]]', "found a study; allowed: a scenario, or for this file: ./dev study "),
+        ("[compare]", "found a study; allowed: a scenario, or for this file: ./dev study "),
+        (
+            'scenario = "x.toml"\n[[constant]]',
+            "found targets; allowed: a scenario, or for this file: ./dev calibrate ",
+        ),
         ("[spice]", "spice: found an unknown key; allowed: seed, space, kernel"),
         ("[space]\nnode = 1", "space.node: found an unknown key; allowed: nodes, zone_pages, page_size, kernel"),
         ("[workload.mix]\nfinds = 1", "workload.mix.finds: found an unknown key; allowed: find, insert, unlink"),
@@ -514,3 +529,22 @@ def test_a_resolved_scenario_is_itself_again(table: dict[str, Any]) -> None:
         if isinstance(given_values, dict):
             kept = {key: resolved[name][key] for key in given_values if key != "mix"}
             assert kept == {key: value for key, value in given_values.items() if key != "mix"}
+
+
+@pytest.mark.parametrize(("folder", "table"), [(policies, Lookup), (strategies, Batch)])
+def test_the_reference_names_all_that_a_parameter_is_for(folder: ModuleType, table: type) -> None:
+    """Whoever has a field of the table's, such as `chunk`, stands in its description."""
+    keys = {attribute.name for attribute in fields(table)}
+    things = {name: registry.offered(folder, name) for name in registry.names(folder)}
+    fitting = [
+        name
+        for name, thing in things.items()
+        if isinstance(thing, type) and has(thing) and keys & {one.name for one in fields(thing)}
+    ]
+    assert fitting
+    assert [name for name in fitting if f"`{name}`" not in (table.__doc__ or "")] == []
+
+
+def test_a_presets_name_is_no_files() -> None:
+    """The reference says of `costs.preset` what it is, and how to list them."""
+    assert '| `preset` | string | `""` | a preset\'s name, as in `./dev list presets` |' in scenario_page()

@@ -25,9 +25,10 @@ FIGURES = {
 OPERATIONS = ("find", "find_interior", "insert_batch", "unlink", "all")
 
 
-def results(check: bool = True) -> dict[str, Any]:
+def results(check: bool = True, engine: str = "virtual") -> dict[str, Any]:
     """Give results with figures as long as they get in practice."""
     return {
+        "engine": engine,
         "operations": 12_345_678,
         "virtual_ns": 123_456_789_012,
         "wall_s": 0.0,
@@ -126,3 +127,18 @@ def test_a_failed_check_names_the_variant() -> None:
 def test_one_thing_is_singular() -> None:
     """1 node, 2 nodes, 1,000 nodes."""
     assert [count_of(number, "node") for number in (0, 1, 1000)] == ["0 nodes", "1 node", "1,000 nodes"]
+
+
+def test_a_cluster_shows_no_waits_that_nobody_measured() -> None:
+    """They are "-", and the locks are those held longest; a mutex of the clients has its waits."""
+    found = results(engine="cluster")
+    for number, lock in enumerate(found["locks"]):
+        lock.update(contended=0, wait_ns=0, wait_max_ns=0, hold_ns=1_000 * number)
+    found["locks"][11] |= {"name": "purge", "contended": 6_172_839, "wait_ns": 198_765_432_109, "wait_max_ns": 77}
+    shown = screen(120, show_run, "title", found, "there")
+    lines = {line.split()[0]: line.split()[1:] for line in shown.splitlines()}
+    assert "Locks: the 10 held longest, of 12" in shown
+    assert lines["busy/10"] == ["12,345,678", "-", "11,234,567", "0.0", "-", "-"]
+    assert lines["purge"] == ["12,345,678", "50.0%", "11,234,567", "0.0", "16,100", "77"]
+    assert "busy/0" not in lines
+    assert lines["all"][-3] == "-"

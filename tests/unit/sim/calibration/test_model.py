@@ -73,6 +73,7 @@ def constant(key: str = "costs.lock_ns", start: float = 5, lower: float = 1, upp
         (HEAD + "constant = 3\n" + measurement("one"), "constant: found 3"),
         (HEAD + "seeds = 3\n" + CONSTANTS + measurement("one"), "seeds: found an unknown key"),
         (HEAD + "evaluations = 1\n" + CONSTANTS + measurement("one"), "evaluations: found 1"),
+        (HEAD + "evaluations = 6\n" + CONSTANTS + measurement("one"), "evaluations: found 6; allowed: at least 7:"),
         (CONSTANTS + measurement("one"), "measurement 1: scenario: found nothing"),
         (GOOD.replace("small.toml", "none.toml"), "none.toml: found no such file"),
         (GOOD + measurement("one"), "two called 'one'"),

@@ -1,10 +1,15 @@
 """Calibration as a whole: known constants are found again; what measurements cannot tell is said."""
 
 import math
+import tomllib
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from sim.calibration.outputs import costs_file
+from sim.calibration.screen import show_solution
 from sim.calibration.solution import Solution, mean_absolute_error
 from sim.errors import BadInput
 from tests.unit.sim.calibration import CONSTANTS, SITUATIONS, TRUTH, measurement, solved, synthetic, written
@@ -73,11 +78,24 @@ def test_a_bound_is_kept_and_said(tmp_path: Path) -> None:
     assert solution.worths[2].std_error is None
 
 
-def test_no_more_evaluations_than_allowed(tmp_path: Path) -> None:
-    """The search stops at its bound; only the neighbours that tell the errors may come on top."""
-    solution = solved(written(tmp_path, synthetic(head="evaluations = 9")))
-    assert solution.evaluations <= 9 + 2 * 3
+@pytest.mark.parametrize("evaluations", [7, 8, 9, 12, 20])
+def test_no_more_evaluations_than_allowed(tmp_path: Path, evaluations: int) -> None:
+    """At most so many sets of constants are tried, all told, and a search that was cut off says so."""
+    solution = solved(written(tmp_path, synthetic(head=f"evaluations = {evaluations}")))
+    assert solution.evaluations <= evaluations
     assert math.isfinite(mean_absolute_error(solution.fitted))
+    said = f"after {solution.evaluations} evaluations, before it converged"
+    assert solution.stopped == said
+    assert tomllib.loads(costs_file(solution))["fit"]["stopped"] == said
+    screen = Console(file=StringIO(), width=120)
+    show_solution(screen, solution, "here")
+    assert f"stopped {said}" in screen.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_search_that_ends_by_itself_was_not_stopped(solution_of_synthetic: Solution) -> None:
+    """Nothing is said of it, on the screen or in the file."""
+    assert solution_of_synthetic.stopped == ""
+    assert "stopped" not in costs_file(solution_of_synthetic)
 
 
 def test_further_starts_are_used(tmp_path: Path, solution_of_synthetic: Solution) -> None:

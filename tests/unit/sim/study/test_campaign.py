@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from attrs import define
 
+from sim.errors import BadInput
 from sim.study import campaign, store
 from sim.study.campaign import CellResult
 from sim.study.cells import cells_of
@@ -131,13 +132,51 @@ def test_a_cell_that_fails_is_named_with_its_seed_and_the_rest_goes_on(tmp_path:
         assert conducted(study, folder)[2].failure is None
 
 
-def test_a_metric_that_a_run_does_not_have_is_a_failed_cell(tmp_path: Path) -> None:
-    """The cell says which metric was missing and what there is."""
-    study = load_study(
-        written(tmp_path, STUDY.replace('metric = "latency.all.mean_ns"', 'metric = "latency.alloc.mean_ns"'))
-    )
-    result = conducted(study, tmp_path)[0]
-    assert result.failure == "no latency.alloc.mean_ns in every replication; under latency there are: all, find"
+def test_a_metric_that_a_replication_does_not_have_is_a_failed_cell(tmp_path: Path) -> None:
+    """The cell says which metric was missing and what there is; chance may have left it out."""
+    study = load_study(written(tmp_path, STUDY.replace('metric = "latency.all.mean_ns"', f'metric = "{ALLOC}"')))
+
+    def rarely(task: Task) -> Record | Failure:
+        metrics = observed(task)["metrics"]
+        return observed(task) | {"metrics": metrics if task.replication == 1 else {**metrics, ALLOC: 5.0}}
+
+    result = conducted(study, tmp_path, rarely)[0]
+    assert result.failure == f"no {ALLOC} in every replication; under latency there are: all, alloc, find"
+
+
+ALLOC = "latency.alloc.mean_ns"
+
+
+@pytest.mark.parametrize(
+    ("key", "changed", "cells", "words"),
+    [
+        ("precision.metric", ('metric = "latency.all.mean_ns"', f'metric = "{ALLOC}"'), 1, "the first run of "),
+        ("metrics", ('"latency.find.p99_ns"]', f'"latency.find.p99_ns", "{ALLOC}"]'), 6, "any cell's first run"),
+        ("metrics", ('baseline = "backward"', f'baseline = "backward"\nmetrics = ["{ALLOC}"]'), 6, "any cell's"),
+    ],
+)
+def test_a_metric_of_an_operation_that_never_occurs_is_said_at_once(
+    tmp_path: Path, key: str, changed: tuple[str, str], cells: int, words: str
+) -> None:
+    """By the first run where it decides, and when all cells have begun elsewhere; the line says what there is.
+
+    A campaign that goes on says it before it runs anything.
+    """
+    study = load_study(written(tmp_path, STUDY.replace(*changed)))
+    seen = []
+
+    def noted(task: Task) -> Record | Failure:
+        seen.append((task.cell, task.replication))
+        return observed(task)
+
+    for stored in (False, True):
+        seen.clear()
+        with pytest.raises(BadInput, match=f"{key}: found {ALLOC}, which is not in {words}") as caught:
+            conducted(study, tmp_path, noted)
+        assert str(caught.value).endswith("; allowed: what there is under latency: all, find")
+        begun = [cell for cell, _replication in seen]
+        assert begun.count(begun[-1]) == 1 if begun else stored
+        assert len(set(begun)) in (cells, 0)
 
 
 def test_comparisons_are_of_pairs_with_common_seeds(tmp_path: Path) -> None:
@@ -146,9 +185,12 @@ def test_comparisons_are_of_pairs_with_common_seeds(tmp_path: Path) -> None:
 
     def common(task: Task) -> Record | Failure:
         noise = Random(task.scenario.seed).gauss(0, 5)
-        return observed(task) | {"metrics": {"latency.all.mean_ns": 100.0 + task.cell + noise}}
+        return observed(task) | {
+            "metrics": {"latency.all.mean_ns": 100.0 + task.cell + noise, "latency.find.p99_ns": 7}
+        }
 
-    rows = comparison_rows(study, conducted(study, tmp_path, common))
+    found = comparison_rows(study, conducted(study, tmp_path, common))
+    rows = [row for row in found if row["metric"] == "latency.all.mean_ns"]
     assert [(row["policy"], row["space.nodes"]) for row in rows] == [
         ("forward", 1),
         ("forward", 3),
