@@ -159,11 +159,11 @@ shell take. They decide who runs where when a purge comes, and so which pool is 
 
 CHANCE = """## What chance does
 
-The same with {seeds} seeds: the mean of our counts, the range of the middle 95 % of them, and **in** where the
-kernel's count lies in that range, else by how much our mean is off. The kernel's one run, where it is in, cannot be
-told from a run of the model; where it is not, the model misses something, if only another kind of chance. Narrow
-ranges are missed by a handful of areas, as most of `busy` and `lazy` are. Of five tests, how many are in, and how
-many means are within 2 %:
+With {seeds} seeds (`--seeds {seeds}`): the mean of our counts, the range of the middle 95 % of them, and **in**
+where the kernel's count lies in that range, else by how much our mean is off. The kernel's one run, where it is
+in, cannot be told from a run of the model; where it is not, the model misses something, if only another kind of
+chance. Narrow ranges are missed by a handful of areas, as most of `busy` and `lazy` are. Of five tests, how many
+are in, and how many means are within 2 %:
 """
 
 WHY = """## What it takes
@@ -178,20 +178,36 @@ Each of these was missing at first, and shows in the counts:
   the free lock 0.69 times a pair, and `fix20p-t2`, where no CPU is idle, 0.34 times.
 - **A drain that is queued while one runs comes after it**: two purges each time that the bound is passed, not
   three.
+- **A flush waits for all CPUs**, and for one that is idle to wake. With all of them busy it takes 0.2 ms: then the
+  drains of four workers, which begin at a tick, are over before the next one. With 1.7 ms, the mean of all flushes
+  with one worker, they were not, and `fix20p-t4` took the free lock 16 % too seldom.
+- **What decays is merged into the free tree area by area**, and the free lock is held meanwhile.
 - **The pool's lock can be had between two areas of a purge**: otherwise nobody contends for it.
-- **kvfree_rcu() collects.** Areas go by pages of 507 pointers, and what is left on a CPU's page follows 5
-  seconds later: 802 areas are missing in `kvfree2-t1`, and are freed in `rand-t2`, three tests later.
-- **Chance.** Workers that always take equally long fall into step, and never meet at a lock.
+- **kvfree_rcu() collects**, by pages of 507 pointers. A CPU's monitor comes at the second tick after a page is
+  full, and hands over whatever is there by then. A kworker of that CPU frees it; the worker is pulled to the idle
+  one, and leaves part of a page behind. Such parts follow 5 seconds after their first area: on the machine 802
+  areas are missing in `kvfree2-t1`, and are freed in `rand-t2`, three tests later.
+- **Chance.** Workers that always take equally long fall into step, and never meet at a lock. Nor is one worker as
+  fast as another: by the test's own summaries, their means in a run have a standard deviation of 9 %.
 
 ## What is left out
 
-- What is not within 2 % is the free lock and, by as many acquisitions, the pools': which of the two an allocation
-  takes hangs on whose pool has something. With 20 pages a drain lasts about a tick, 4 ms. One that ends before it
-  moves no worker and lets none run; one that does not lets some fifty allocations find empty pools. So each of a
-  dozen drains counts for some percent, and the machine had some that ended in time and here do not.
-- Workers keep pace with each other here. The machine's did not: single waits for a lock that is held for 3 us
-  took up to 7,948 us, as happens when the host stops the virtual CPU that holds it.
-- The scheduler is four rules (`sim/vmalloc_test/scheduling.py`); it moves no thread but to an idle CPU.
+- What is not within 2 % is mostly the free lock and, by as many acquisitions, the pools': which of the two an
+  allocation takes hangs on whose pool has something. With one worker a drain lasts about a tick, 4 ms. One that
+  ends before it moves no worker and lets none run; one that does not lets some fifty allocations find empty pools.
+  So each of a dozen drains counts for some percent, and one run of `fix20p-t1` or `rand-t1` proves little.
+- How much a CPU's page holds when `kvfree2-t1` ends is chance, too, here and there; what it holds is missing in
+  that load, and comes in `rand-t2`.
+- Workers never stop here. The machine's did: single waits for a lock that is held for 3 us took up to 7,948 us, as
+  happens when the host stops the virtual CPU that holds it. Of 69 drains in `rand-t4` its trace has five during
+  which nobody freed anything. Then no second purge follows at once, which would empty the pools of what the first
+  one put there (a class of up to three areas decays to nothing). Here one always follows.
+- With two workers the machine was slower than with one, in `fix20p` by a third (its summaries), and its drains took
+  twice as long as ours do (vmap_purge_lock was held for 216 ms in all, here for 108).
+- How long a grace period takes is the shortest of a recorded trace of another machine, 26 ms, for all.
+- The scheduler is four rules (`sim/vmalloc_test/scheduling.py`); it moves no thread but to an idle CPU. EEVDF
+  places a woken kworker at the average of its CPU's threads, so that it waits for a second tick where the thread
+  that runs is ahead. With that `rand-t4` had 154 purges (151 on the machine), and the free lock was no nearer.
 - All searches of the free space cost the same here. On the machine a hold of the free lock took twice as long
   with two threads as with one, and so it was waited for more often than here.
 - Kernel threads' stacks are one for each worker; the machine also had those of its shell.
