@@ -46,13 +46,21 @@ async def purge_vmap_area_lazy(vmap: Vmap, port: Port, *, full: bool) -> bool:
             with_work[node_id] = detached
     helpers = 0
     if with_work:
-        await port.sleep(vmap.flush_ns)
+        await flush_tlb_kernel_range(vmap, port)
         helpers = await _purge_nodes(vmap, port, with_work, populate=vmap.kernel.pools and not full)
     start = min((detached.start for detached in with_work.values()), default=ULONG_MAX)
     end = max((detached.end for detached in with_work.values()), default=0)
     npurged = sum(detached.areas for detached in with_work.values())
     vmap.purges.append(Purge(port.now_ns, start, end, npurged, len(with_work), helpers))
     return bool(with_work)
+
+
+async def flush_tlb_kernel_range(vmap: Vmap, port: Port) -> None:
+    """Flush all TLBs, and wait until every CPU has: one that is idle wakes first.
+
+    Kernel: `flush_tlb_kernel_range()` of arch/x86/mm/tlb.c; all of a TLB, by `on_each_cpu()`, as the range is wide.
+    """
+    await port.sleep(vmap.flush_ns + (vmap.flush_idle_ns if vmap.any_idle() else 0))
 
 
 async def _purge_nodes(vmap: Vmap, port: Port, with_work: dict[int, Detached], *, populate: bool) -> int:
@@ -147,7 +155,7 @@ async def vm_unmap_aliases(vmap: Vmap, port: Port, *, flush: bool) -> None:
     await vmap.purge_lock.acquire(port)
     await purge_fragmented_blocks(vmap, port, force=False)
     if not await purge_vmap_area_lazy(vmap, port, full=False) and flush:
-        await port.sleep(vmap.flush_ns)
+        await flush_tlb_kernel_range(vmap, port)
     vmap.purge_lock.release(port)
 
 

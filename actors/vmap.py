@@ -64,6 +64,10 @@ class Vmap:
     """By how much less may be lazily freed than in the kernel: for runs that hold as many times fewer areas."""
     flush_ns: int = 0
     """What a flush of all TLBs takes."""
+    flush_idle_ns: int = 0
+    """What it takes besides where a CPU is idle, which has to wake first."""
+    any_idle: Callable[[], bool] = lambda: False
+    """Tells whether a CPU is idle, where somebody knows."""
     drain_is_pending: bool = False
     """Whether drain_vmap_work is queued and not begun."""
     drain_is_running: bool = False

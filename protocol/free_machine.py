@@ -60,7 +60,9 @@ class FreeSpaceMachine:
             case Release():
                 return self._release(request), work
             case ReleaseMany():
-                return self._release_many(request.areas), self._work(work, len(request.areas))
+                moved = len(request.areas)
+                released = Work(LOCK, work.visited, moved, released=moved) if moved > 1 else work
+                return self._release_many(request.areas), released
             case AllocatePercpu():
                 return self._allocate_percpu(request), self._work(work, len(request.offsets))
             case GetFreeStatistics():

@@ -137,7 +137,7 @@ CHOICES: dict[str, Choice] = {
         "how a purge subtracts from `vmap_lazy_nr`",
         {
             "per-area": "for each area, at least to v6.9",
-            "per-node": "once per node, v7.1; the version it came with is unknown",
+            "per-node": "once per node, since 409faf8c97d5 of September 2024: v6.12 has it",
         },
     ),
     "drain": Choice(

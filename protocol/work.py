@@ -14,7 +14,7 @@ class Work:
 
     `holds` counts how often the lock was taken: 0 for work without a lock (then `lock` is ""), more than 1 where
     the kernel takes it anew for each area. With `attempt` the lock was only tried: whoever finds it held has done
-    nothing, and gets `Busy` for an answer.
+    nothing, and gets `Busy` for an answer. `released` counts the areas that became free, where they were several.
     """
 
     lock: str
@@ -22,6 +22,7 @@ class Work:
     moved: int
     holds: int = 1
     attempt: bool = False
+    released: int = 0
 
 
 def without_lock(visited: int, moved: int = 1) -> Work:

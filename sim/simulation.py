@@ -386,6 +386,7 @@ class System:
             page_size=page_size,
             lazy_scale=self.workload.lazy_scale,
             flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
+            flush_idle_ns=self.scenario.costs.tlb_flush_idle_ns,
             lock_stat=lambda: self.recorder.locks,
         )
 

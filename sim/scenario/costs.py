@@ -30,9 +30,10 @@ class Costs:
     for keys that the scenario leaves open, `file` before `preset`.
 
     `message-passing`: work takes `lock_ns` per hold, `visit_ns` per tree node visited, `insert_ns` per further area
-    of a batch session; a message takes `link_ns` each way, or by `[machine]`. A free lock is taken and dropped in
-    15.4 ns (Xeon Platinum 8176; perfbook, cpu/overheads.tex). `queueing`: a request's service takes `service_ns` on
-    average, drawn from `distribution`, whatever it asks for.
+    of a batch session, `release_ns` besides for each of several areas that become free together (they are merged
+    into the free tree one by one); a message takes `link_ns` each way, or by `[machine]`. A free lock is taken and
+    dropped in 15.4 ns (Xeon Platinum 8176; perfbook, cpu/overheads.tex). `queueing`: a request's service takes
+    `service_ns` on average, drawn from `distribution`, whatever it asks for.
 
     `shared-memory`: a hold takes `lock_ns`, and `lock_lines` transfers by `[machine]` if another CPU held the lock
     before. `arbitration` says who gets it next: "fifo" or "nearest". A search reads a node of `node_bytes` per
@@ -46,7 +47,8 @@ class Costs:
     Beside the locks, for all models: `call_ns` is what a vmalloc() and its vfree() take by themselves (objects,
     page tables), `page_ns` what each page takes (to be had, cleared, mapped, unmapped and given back), and a
     purge's flush of all TLBs `tlb_flush_ns` and `tlb_flush_cpu_ns` for each CPU. What is published about flushes
-    differs by a factor of seven: they are parameters to vary and no measurements.
+    differs by a factor of seven: they are parameters to vary and no measurements. Where the workload knows who is
+    idle, as modprobe does, a flush takes `tlb_flush_idle_ns` more while a CPU is: it has to wake.
     """
 
     model: str = field(default="message-passing", validator=one_of(lambda: registry.names(sim.costs)))
@@ -55,6 +57,7 @@ class Costs:
     lock_ns: int = field(default=20, validator=_COST_NS)
     visit_ns: int = field(default=8, validator=_COST_NS)
     insert_ns: int = field(default=40, validator=_COST_NS)
+    release_ns: int = field(default=0, validator=_COST_NS)
     link_ns: int = field(default=60, validator=_COST_NS)
     service_ns: int = field(default=1000, validator=_COST_NS)
     distribution: str = field(default="exponential", validator=one_of(lambda: list(DISTRIBUTIONS)))
@@ -72,6 +75,7 @@ class Costs:
     page_ns: int = field(default=0, validator=_COST_NS)
     tlb_flush_ns: int = field(default=1000, validator=_COST_NS)
     tlb_flush_cpu_ns: int = field(default=0, validator=_COST_NS)
+    tlb_flush_idle_ns: int = field(default=0, validator=_COST_NS)
 
     def flush_ns(self, cpus: int) -> int:
         """Give what a flush of all TLBs takes on a machine with so many CPUs."""

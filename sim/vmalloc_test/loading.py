@@ -36,8 +36,8 @@ class Run:
     """Starts workers and waits until all are over; answered by nothing."""
 
     workers: Sequence[Worker]
-    page_ns: int
-    """How long a page of their allocations takes besides the area."""
+    pages_ns: Sequence[int]
+    """How long a page of each one's allocations takes besides the area."""
 
 
 def load(run: Run, unload: Sequence[Pause] = ()) -> Generator[Loading | Run, Answer, None]:

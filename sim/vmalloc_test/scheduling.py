@@ -2,7 +2,7 @@
 
 Mirrors of kernel/sched/fair.c what decides from whose pools a thread allocates, and how many do so during a purge:
 
-- a thread that is woken goes to the CPU with the least to do;
+- a thread that is woken goes to the CPU with the least to do, to where it ran last if that is one of them;
 - a kworker that is woken preempts a thread that is alone on its CPU at once; one of several has just got its turn,
   and keeps it (`RUN_TO_PARITY`) until the next tick;
 - at a tick a CPU that has nothing to do pulls a thread from one with more than one thing to do, kworkers counted;
@@ -29,6 +29,8 @@ class Thread:
     """How long a page of its allocations takes besides the area."""
     answer: Any = None
     over: Callable[[], None] = lambda: None
+    cpu: int | None = None
+    """Where it runs, or ran last."""
 
 
 POLL_NS = 50_000
@@ -60,13 +62,18 @@ class RunQueues:
         """Give how much a CPU has to do."""
         return len(self.queues[cpu]) + self.busy(cpu)
 
+    def any_idle(self) -> bool:
+        """Tell whether a CPU has nothing to do."""
+        return any(not self.load(cpu) for cpu in range(len(self.queues)))
+
     def more(self, cpu: int) -> Signal:
         """Give what is set when a CPU may have got something to do."""
         return self._more[cpu]
 
     def wake(self, thread: Thread) -> None:
-        """Let a thread run where there is least to do, on the lowest of such CPUs."""
-        self._enqueue(min(range(len(self.queues)), key=lambda cpu: (self.load(cpu), cpu)), thread)
+        """Let a thread run where there is least to do: of such CPUs on that where it ran last, or on the lowest."""
+        cpus = range(len(self.queues))
+        self._enqueue(min(cpus, key=lambda cpu: (self.load(cpu), cpu != thread.cpu, cpu)), thread)
 
     def turn(self, cpu: int, now_ns: int) -> int:
         """Give how long a kworker of `cpu` has to wait; see `actors.sharing`."""
@@ -124,6 +131,7 @@ class RunQueues:
                 self._signal(cpu)
 
     def _enqueue(self, cpu: int, thread: Thread) -> None:
+        thread.cpu = cpu
         self.queues[cpu].append(thread)
         self._signal(cpu)
 

@@ -78,8 +78,8 @@ class Boot:
     left_to_rcu: LeftToRcu = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        grace_period_ns = self.scenario.workload.test_vmalloc.grace_period_ns
-        self.left_to_rcu = LeftToRcu(grace_period_ns, KVFREE_BULK_MAX_ENTR)
+        use = self.scenario.workload
+        self.left_to_rcu = LeftToRcu(use.test_vmalloc.grace_period_ns, KVFREE_BULK_MAX_ENTR, use.modprobe.tick_ns)
 
     def asked(self) -> list[tuple[VmallocTest, int]]:
         """Give the parameters of each load, and how often."""
@@ -98,6 +98,7 @@ class Boot:
         vmap, cpu = client.vmap, client.port.cpu
         vmap.workqueue.turn = queues.turn
         queues.busy = vmap.workqueue.busy
+        vmap.any_idle = queues.any_idle
         if cpu == 0:
             queues.wake(Thread(self._init(vmap), self.scenario.costs.page_ns))
         mine = Cpu(
@@ -118,7 +119,7 @@ class Boot:
             before = _lock_stat(vmap)
             for time in range(times):
                 workers = self._workers(own, f"{asked.name}/{time}")
-                yield from load(Run(workers, asked.page_ns), _pauses(use.unload_ns))
+                yield from load(Run(workers, self._paces(asked, time, own.workers)), _pauses(use.unload_ns))
             after = _lock_stat(vmap)
             self.files.append(
                 {
@@ -130,6 +131,12 @@ class Boot:
                     },
                 }
             )
+
+    def _paces(self, asked: ModuleLoad, time: int, workers: int) -> list[int]:
+        """Draw how long a page takes each worker of a run."""
+        random = stream(self.scenario.seed, f"modprobe/pace/{asked.name}/{time}")
+        pace = self.scenario.workload.modprobe.pace
+        return [int(asked.page_ns * (1 + pace * (2 * random.random() - 1))) for _ in range(workers)]
 
     def _jitter(self, cpu: int) -> Callable[[int], int]:
         random = stream(self.scenario.seed, f"modprobe/pages/{cpu}")
@@ -167,8 +174,7 @@ async def _turn(cpu: Cpu, queues: RunQueues) -> None:
             queues.end()
             return
         if isinstance(operation, Run):
-            mine.popleft()
-            _start(operation, thread, queues)
+            _start(operation, mine, queues)
             return
         if cpu.costs.page_ns != thread.page_ns:
             cpu.costs = evolve(cpu.costs, page_ns=thread.page_ns)
@@ -179,13 +185,16 @@ async def _turn(cpu: Cpu, queues: RunQueues) -> None:
             return
 
 
-def _start(run: Run, parent: Thread, queues: RunQueues) -> None:
-    """Start workers; `parent` goes on when all are over."""
+def _start(run: Run, mine: deque[Thread], queues: RunQueues) -> None:
+    """Start workers, the first while the thread at the head of `mine` runs; that goes on when all are over."""
+    parent = mine[0]
     parent.answer = None
     over = workers_done(len(run.workers), lambda: queues.wake(parent))
     queues.alive += len(run.workers)
-    for worker in run.workers:
-        queues.wake(Thread(worker.steps(), run.page_ns, over=over))
+    for worker, page_ns in zip(run.workers, run.pages_ns, strict=True):
+        queues.wake(Thread(worker.steps(), page_ns, over=over))
+        if mine[0] is parent:
+            mine.popleft()
 
 
 def _pauses(ns: int) -> list[Pause]:

@@ -7,12 +7,12 @@ thread runs there, as behind a spinlock. Between two operations the thread may b
 over; it never moves to another CPU. Only kworkers, who purge and free, run beside the threads of their CPU: each
 has a port of its own.
 
-What is left to `kvfree_rcu()` is freed by a kworker of any CPU when its grace period is over: all that is due then
-in one go, once a CPU's thread has come to the end of an operation.
+What is left to `kvfree_rcu()` is freed by a kworker of the same CPU when its grace period is over: all that is due
+then in one go, once the CPU's thread has come to the end of an operation.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -172,17 +172,14 @@ class Cpu:
             self.free_what_is_due()
 
     def free_what_is_due(self) -> None:
-        """Leave to a kworker what has waited for its grace period (kernel: `kfree_rcu_work()`)."""
-        client, due = self.client, self.left_to_rcu.due(self.client.port.now_ns)
-        if not due:
-            return
+        """Leave to kworkers of the CPUs that collected it what has waited for its grace period."""
+        for cpu, areas in self.left_to_rcu.due(self.client.port.now_ns):
+            self.client.vmap.workqueue.queue_on(cpu, partial(self._kfree_rcu_work, areas))
 
-        async def kfree_rcu_work(port: Port) -> None:
-            worker = VmallocClient(port, client.router, client.inserter, client.vmap)
-            for area in due:
-                await _vfree(worker, area)
-
-        client.vmap.workqueue.queue_unbound(kfree_rcu_work)
+    async def _kfree_rcu_work(self, areas: Sequence[VmapArea], port: Port) -> None:
+        worker = VmallocClient(port, self.client.router, self.client.inserter, self.client.vmap)
+        for area in areas:
+            await _vfree(worker, area)
 
     async def carry_out(self, operation: Operation | Loading) -> Answer:
         """Do what a thread asks, on this CPU."""

@@ -1,52 +1,88 @@
 """The simulator's locks against a real kernel's /proc/lock_stat: docs/explanation/lockstat.md, and tolerances."""
 
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
-from sim.published.lockstat import CLOSE, COUNTED, PAGE, Load, page_of, rows_of, run
+from sim.lock_stat import read_lock_stat
+from sim.published.lockstat import (
+    CLASSES,
+    CLOSE,
+    COUNTED,
+    PAGE,
+    RECORDED,
+    SEEDS,
+    Spread,
+    page_of,
+    read_seeds,
+    rows_of,
+    run,
+    seeds_text,
+)
 
 ROOT = Path(__file__).parents[2]
 
 BEYOND = {
-    ("fix20p-t1", "pool"): 0.06,
-    ("fix20p-t1", "free"): 0.11,
-    ("fix1p-t2", "free"): 0.03,
-    ("fix20p-t2", "free"): 0.04,
+    ("fix20p-t1", "pool"): 0.03,
+    ("fix20p-t1", "free"): 0.05,
+    ("rand-t1", "free"): 0.04,
+    ("kvfree2-t1", "lazy"): 0.04,
+    ("kvfree2-t1", "pool"): 0.04,
+    ("fix20p-t2", "free"): 0.06,
+    ("rand-t2", "lazy"): 0.04,
+    ("rand-t2", "pool"): 0.03,
+    ("rand-t2", "free"): 0.03,
     ("kvfree2-t2", "pool"): 0.04,
-    ("kvfree2-t2", "free"): 0.08,
+    ("kvfree2-t2", "free"): 0.07,
     ("fix1p-t4", "free"): 0.03,
-    ("fix20p-t4", "pool"): 0.03,
-    ("fix20p-t4", "free"): 0.15,
+    ("fix20p-t4", "free"): 0.04,
     ("rand-t4", "free"): 0.07,
-    ("kvfree2-t4", "free"): 0.03,
+    ("randalign-t4", "free"): 0.03,
 }
-"""Where our acquisitions are not within 2 % of the kernel's, and within what they are; the page says why."""
+"""Where our mean is not within 2 % of the kernel's acquisitions, and within what it is; the page says why."""
 
 
-def close_enough(load: Load) -> bool:
-    return all(abs(load.error(kind)) <= BEYOND.get((load.name, kind), CLOSE) for kind in COUNTED)
+def test_with_many_seeds_the_locks_are_taken_as_often_as_by_the_kernel() -> None:
+    """On average, within 2 % or what is stated here; the file of counts is as `--seeds` writes it."""
+    kept = read_seeds(ROOT)
+    assert seeds_text(kept) == (ROOT / SEEDS).read_text(encoding="utf-8")
+    off = {}
+    for name, kinds in kept.items():
+        kernel = read_lock_stat(ROOT / RECORDED / f"{name}.txt.gz")
+        for kind, counts in kinds.items():
+            error = mean(counts) / kernel[CLASSES[kind]].acquisitions - 1
+            if abs(error) > BEYOND.get((name, kind), CLOSE):
+                off[name, kind] = error
+    assert off == {}
 
 
-def test_one_worker_takes_the_locks_that_the_kernel_took() -> None:
-    """Within 2 % for eighteen of twenty figures; the page has these figures; nobody waits, as there."""
+def test_one_worker_takes_the_locks_as_the_page_says() -> None:
+    """And as often as was kept of the first seed; nobody waits, as there."""
+    kept = read_seeds(ROOT)
     loads = run(ROOT, [1])
-    assert [load.name for load in loads if not close_enough(load)] == []
     rows = rows_of((ROOT / PAGE).read_text(encoding="utf-8"))
-    assert {name: rows[name] for name in rows if name.endswith("-t1")} == rows_of(page_of(loads))
+    assert {name: rows[name] for name in rows if name.endswith("-t1")} == rows_of(page_of(loads, kept))
     for load in loads:
         for kind in COUNTED:
+            assert load.ours[kind]["acquisitions"] == kept[load.name][kind][0]
             kernel, ours = load.contended(kind)
             assert abs(kernel - ours) < 0.01
 
 
 @pytest.mark.slow
-def test_more_workers_take_the_locks_that_the_kernel_took() -> None:
-    """The whole page is what its run gives; most figures are within 2 %, the others within what is stated here."""
+def test_more_workers_take_the_locks_as_the_page_says() -> None:
+    """The whole page is what its run gives."""
     loads = run(ROOT)
-    assert page_of(loads) == (ROOT / PAGE).read_text(encoding="utf-8")
-    assert [load.name for load in loads if not close_enough(load)] == []
+    assert page_of(loads, read_seeds(ROOT)) == (ROOT / PAGE).read_text(encoding="utf-8")
     for load in loads:
         if load.threads > 1:
             busy, pool, lazy = (load.contended(kind)[1] for kind in ("busy", "pool", "lazy"))
             assert lazy < min(busy, pool), "the lazy lock is the one that nobody waits for"
+
+
+def test_a_spread_is_the_middle_of_its_values() -> None:
+    """Of 41 counts from 0 to 40 the outermost on either side are left out, and their mean is 20."""
+    spread = Spread.of(range(41))
+    assert (spread.mean, spread.low, spread.high) == (20, 1, 39)
+    assert [spread.holds(count) for count in (0, 1, 39, 40)] == [False, True, True, False]

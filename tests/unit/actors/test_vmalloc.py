@@ -3,6 +3,7 @@
 import pytest
 from attrs import evolve
 
+from actors.purge import flush_tlb_kernel_range
 from actors.vmap import Window
 from protocol.area import PAGE_SIZE, VMALLOC_START, Vm, VmapArea, VmStruct, encode_vn_id
 from protocol.errors import BadRange
@@ -283,6 +284,14 @@ def test_lazy_pages_are_subtracted_area_by_area_or_at_once(kernel: str, times: i
     rig.run(rig.client().vm_unmap_aliases())
     asked = [request for _, request, _ in rig.world.asked if isinstance(request, SubtractLazyPages)]
     assert asked == [SubtractLazyPages(10, times)]
+
+
+@pytest.mark.parametrize(("idle", "takes_ns"), [(False, 100), (True, 150)])
+def test_a_flush_waits_for_a_cpu_that_has_to_wake(idle: bool, takes_ns: int) -> None:
+    """It takes longer while one is idle."""
+    rig = Rig()
+    rig.vmap.flush_ns, rig.vmap.flush_idle_ns, rig.vmap.any_idle = 100, 50, lambda: idle
+    assert flush_tlb_kernel_range(rig.vmap, rig.world.port(0)).send(None) == takes_ns
 
 
 def test_a_purge_of_nothing_still_decays() -> None:

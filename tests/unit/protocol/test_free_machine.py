@@ -126,6 +126,13 @@ def test_a_second_release_is_refused_naming_both_ranges(machine: FreeSpaceMachin
     assert list(machine.space) == [whole]
 
 
+def test_work_counts_areas_that_become_free_together(machine: FreeSpaceMachine) -> None:
+    """One alone is as if it was released by itself."""
+    pages = [VmapArea(start, start + PAGE_SIZE) for start in range(VMALLOC_START, VMALLOC_START + PAGES, PAGE_SIZE)]
+    works = [machine.handle(ReleaseMany(tuple(areas)))[1] for areas in (pages[:1], pages[1:])]
+    assert [(work.moved, work.released) for work in works] == [(1, 0), (3, 3)]
+
+
 def test_work_counts_the_ranges_at_the_start_of_service() -> None:
     """The tree of free ranges is searched as it is found: one range, then two, three, four, three."""
     machine = FreeSpaceMachine()

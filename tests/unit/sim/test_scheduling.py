@@ -42,6 +42,27 @@ def test_a_thread_wakes_where_there_is_least_to_do() -> None:
     assert bell.is_set()
 
 
+def test_a_thread_wakes_where_it_ran_if_there_is_as_little_to_do_elsewhere() -> None:
+    """Else elsewhere."""
+    made, other = queues(2), thread()
+    sleeper = thread()
+    sleeper.cpu = 1
+    made.wake(sleeper)
+    assert sleeper.cpu == 1
+    other.cpu = 1
+    made.wake(other)
+    assert other.cpu == 0
+
+
+def test_a_cpu_is_idle_with_neither_threads_nor_kworkers() -> None:
+    """One of them is enough to be busy."""
+    made = queues(2)
+    made.wake(thread())
+    assert made.any_idle()
+    made.busy = lambda cpu: cpu
+    assert not made.any_idle()
+
+
 def test_a_kworker_preempts_a_lone_thread_at_once_and_takes_turns_at_ticks() -> None:
     """It begins at 100 and keeps the CPU for a slice and up to a tick; then they take turns, tick by tick."""
     made = queues(1)
