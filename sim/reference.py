@@ -38,10 +38,10 @@ PARAMETERS = """\
 ## `[parameters.NAME]`
 
 Keys of one's own, strings, numbers, true or false, for a policy, strategy, workload, topology, cost model or fault
-that `./dev list` has as NAME, mostly [an extension](../how-to/extend.md): `--set parameters.my-policy.reach=3`. A
-policy or strategy that is an attrs class gets them as its fields, and has no other keys; what is given the scenario
-reads `scenario.parameters.get("my-topology", {})`. Whoever is not used in a scenario may have parameters in it: a
-variant, or a level of a study's factor, uses them.
+that [the catalogue](catalogue.md) has as NAME, mostly [an extension](../how-to/extend.md):
+`--set parameters.my-policy.reach=3`. A policy or strategy that is an attrs class gets them as its fields, and has
+no other keys; what is given the scenario reads `scenario.parameters.get("my-topology", {})`. Whoever is not used in
+a scenario may have parameters in it: a variant, or a level of a study's factor, uses them.
 """
 
 KERNELS_HEAD = """# Kernels
