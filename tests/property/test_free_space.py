@@ -172,7 +172,7 @@ FreeSpaceMachine.TestCase.settings = settings(
 TestFreeSpace = FreeSpaceMachine.TestCase
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 def test_thousands_of_blocks(seed: int) -> None:
     """Fill, fragment and empty a space, long enough for every way to rebalance the tree."""
     chance = random.Random(seed)
