@@ -302,7 +302,7 @@ class History:
         while unsettled and unsettled[0][0][1] < horizon_ns:
             window, life = unsettled.popleft()
             life.settle(window)
-            if life.rests_after(window[1]):
+            if not (life.inserted or life.removed) or life.rests_after(window[1]):
                 self._balance(life)
 
     def _judge_at_last(self, operation: Completed) -> None:
@@ -331,9 +331,10 @@ class History:
             often = "inserted where it was" if life.there > 1 else "removed more often than inserted"
             self._except(f"{life.area} was {often}")
             life.there = max(0, min(1, life.there))
+        if life.there or life.inserted or life.removed:
+            return
         key = (life.area.va_start, life.area.va_end)
-        over = not (life.there or life.inserted or life.removed)
-        if over and self._lives.get(key) is life:
+        if self._lives.get(key) is life:
             del self._lives[key]
             if self._surroundings is not None:
                 self._surroundings.remove(life.area)
