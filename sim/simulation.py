@@ -7,7 +7,7 @@ here.
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field, frozen
@@ -15,7 +15,6 @@ from attrs import define, field, frozen
 from actors.addresses import ALL_NODES, FREE_SPACE, LAZY_PAGES, address_of_node, node_actors
 from actors.batch_inserter import BatchInserter
 from actors.client import Client
-from actors.live import LiveWorld
 from actors.mutex import Mutex
 from actors.patience import patient
 from actors.purge import drain_vmap_area_work
@@ -46,9 +45,12 @@ from sim.history import History
 from sim.metrics.latency import Latencies
 from sim.metrics.recorder import Recorder
 from sim.scenario.model import Scenario
-from sim.timeline.recording import Gauges, Timeline
 from sim.virtual import VirtualWorld
 from sim.workloads import ClientScript, Plan, plan
+
+if TYPE_CHECKING:
+    from actors.live import LiveWorld
+    from sim.timeline.recording import Gauges, Timeline
 
 Progress = Callable[[int, int], None]
 """Told now and then how many operations are done, and of how many."""
@@ -145,7 +147,7 @@ def simulate(
     *,
     engine: str = "virtual",
     progress: Progress = lambda _done, _total: None,
-    timeline: Timeline | None = None,
+    timeline: "Timeline | None" = None,
 ) -> Outcome:
     """Run `scenario`; files that it names are looked up in the folder `beside`.
 
@@ -175,7 +177,7 @@ def simulate(
     return system.outcome(remains, verdicts, clocks, world.events, system.node_statistics())
 
 
-def _world_of(system: "System", beside: Path, progress: Progress) -> VirtualWorld | LiveWorld:
+def _world_of(system: "System", beside: Path, progress: Progress) -> "VirtualWorld | LiveWorld":
     """Make the world in which a system's actors live, told now and then to look how far they are."""
     scenario, recorder, timeline = system.scenario, system.recorder, system.recorder.timeline
 
@@ -187,11 +189,14 @@ def _world_of(system: "System", beside: Path, progress: Progress) -> VirtualWorl
         progress(recorder.operations, system.workload.operations)
 
     observer = recorder.observer()
-    world: VirtualWorld | LiveWorld = (
-        VirtualWorld(cost_model(scenario, beside), scenario.machine.cpus, observer, pause, system.faults)
-        if system.engine == "virtual"
-        else LiveWorld(observer, pause, system.faults)
-    )
+    world: VirtualWorld | LiveWorld
+    if system.engine == "virtual":
+        costs = cost_model(scenario, beside)
+        world = VirtualWorld(costs, scenario.machine.cpus, observer, pause, system.faults)
+    else:
+        from actors import live  # most runs are virtual, and start sooner without
+
+        world = live.LiveWorld(observer, pause, system.faults)
     return world
 
 
@@ -210,7 +215,7 @@ def strategy_of(scenario: Scenario) -> Strategy:
 class System:
     """The actors of one run and what they own."""
 
-    def __init__(self, scenario: Scenario, workload: Plan, engine: str, timeline: Timeline | None = None) -> None:
+    def __init__(self, scenario: Scenario, workload: Plan, engine: str, timeline: "Timeline | None" = None) -> None:
         if workload.window is not None and scenario.faults.any and not scenario.faults.once:
             allowed = (
                 f"true, for workload.kind {scenario.workload.kind}: its flows are lost where a step is done twice"
@@ -342,7 +347,7 @@ class System:
         """Give the counters of all nodes, ascending."""
         return [machine.statistics(node_id) for machine in self.machines.values() for node_id in machine.node_ids]
 
-    def gauges(self) -> Gauges:
+    def gauges(self) -> "Gauges":
         """Give what can be counted now: each node's areas; where vmalloc is used, lazy pages and areas in pools."""
         gauges = {f"areas of node {node.node_id}": node.areas for node in self.node_statistics()}
         if self.vmap is not None:

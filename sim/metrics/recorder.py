@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from operator import sub
+from typing import TYPE_CHECKING
 
 from attrs import astuple
 
@@ -24,7 +25,9 @@ from protocol.area import VmapArea
 from sim.history import History
 from sim.metrics.latency import Latencies, LatencyTable
 from sim.metrics.load import Load
-from sim.timeline.recording import Timeline
+
+if TYPE_CHECKING:
+    from sim.timeline.recording import Timeline
 
 FAILURES = 100
 """Failures of each operation that are kept in full."""
@@ -37,7 +40,7 @@ class Recorder:
     """Observes one world."""
 
     def __init__(
-        self, history: History, latencies: Latencies | None = None, timeline: Timeline | None = None
+        self, history: History, latencies: Latencies | None = None, timeline: "Timeline | None" = None
     ) -> None:
         """Record into `history`, `latencies` and `timeline`; by default all latencies are kept, and no timeline."""
         self.history = history
