@@ -57,13 +57,13 @@ JOBS_SCALE = [
 ]
 """The last row with other numbers of loops; 200 is `JOBS`."""
 
-SCALES = (16384, 8192, 4096, 1024, 512, 256)
+SCALES = (16384, 8192, 4096, 1024, 512, 256, 128, 64)
 """By how much the headline is scaled down, the coarsest first."""
 
 
 def headline(scale: int, kernel: str, *settings: str) -> Run:
     """Give version 3's headline with a kernel, scaled down; further settings are part of its name."""
-    scaled = _test(scale=scale, lazy_scale=scale // 128, test_loop_count=1_000_000 // scale)
+    scaled = _test(scale=scale, lazy_scale=max(1, scale // 128), test_loop_count=1_000_000 // scale)
     name = "/".join(["headline", str(scale), kernel, *settings])
     return Run(name, "v3-mask-7", (f"space.kernel={kernel}", f"costs.tree_scale={scale}", *scaled, *settings))
 
