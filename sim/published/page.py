@@ -24,7 +24,8 @@ HEAD = """# Published figures
 
 What others measured on real machines, and what the simulator says of it. Made by `python -m sim.published
 docs/explanation` from the figures in `configs/published/results.json`; with `--run` all runs are carried out first
-(an hour of CPU time, most of it for the finest scales of (b)). Each scenario is in `configs/published/` and can be run by itself.
+(an hour of CPU time, most of it for the finest scales of (b)). Each scenario is in `configs/published/` and can be
+run by itself.
 
 *Fitted* figures are close because constants were chosen so. *Predicted* ones had no part in the fit: they use the
 constants fitted to (a) and the preset of the machine. That is not to say that nobody looked: what (b) says of
@@ -67,8 +68,8 @@ HEADLINE_HEAD = """
 
 test_vmalloc.sh with run_test_mask=7 and nr_threads=64 on the same machine, before (6.8) and after the series (6.9).
 The share in the slow path is, in the kernel's profile, that of native_queued_spin_lock_slowpath; here, what the 64
-workers waited for spinlocks, of all their time. (For the atomic `vmap_lazy_nr` they waited besides, after the series
-and at the finest scale {atomic:.1%} of it.) Times are scaled up again.
+workers waited for spinlocks, of all their time. (For the atomic `vmap_lazy_nr` they waited besides, after the
+series and at the finest scale {atomic:.1%} of it.) Times are scaled up again.
 
 | scale | before, s | after, s | ratio | slow path before | after |
 |---|---|---|---|---|---|
@@ -77,9 +78,10 @@ and at the finest scale {atomic:.1%} of it.) Times are scaled up again.
 HEADLINE_TAIL = """
 At a scale of s tests hold 1/s of the areas and loop 1/s as often. That trees are deeper by log2(s) levels in the
 kernel's run is made up for (`costs.tree_scale`). The last halving of the scale moves the time before the series by
-{moves_before:+.1%}, the time after it by {moves_after:+.1%}, the ratio by {moves_ratio:+.1%}; the one before moved the
-ratio by {moved_ratio:+.1%}. So it still rises, by less each time: it comes near its limit and has not reached it.
-Coarse scales are too slow after the series because allocations miss their pool more often there: {misses}.
+{moves_before:+.1%}, the time after it by {moves_after:+.1%}, the ratio by {moves_ratio:+.1%}; the one before moved
+the ratio by {moved_ratio:+.1%}. So it still rises, by less each time: it comes near its limit, and is not
+there. At coarse scales allocations miss their pool more often, which makes them slow after the series:
+{misses} take the lock of the free space.
 
 **How blind the prediction is.** The constants of (a) come from the fit to (a). These were set with this figure in
 sight, each for a reason of its own and none by a fit: `node_lines` 1.5 (it was 0) and `node_bytes` 72 (it was 64: a
@@ -232,7 +234,7 @@ def _headline(kept: Kept) -> str:
             moves_after=_seconds(kept, finest, "6.9") / _seconds(kept, SCALES[-2], "6.9") - 1,
             moves_ratio=_ratio(kept, finest) / _ratio(kept, SCALES[-2]) - 1,
             moved_ratio=_ratio(kept, SCALES[-2]) / _ratio(kept, SCALES[-3]) - 1,
-            misses=", ".join(f"{_missed(kept, scale):.0f} in 100 at {scale}" for scale in SCALES[::2]),
+            misses=", ".join(f"{_missed(kept, scale):.0f} of 100 at {scale}" for scale in (*SCALES[::3], finest)),
             before=_seconds(kept, finest, "6.8") / V3_DEFAULT.wall_s - 1,
             after=_seconds(kept, finest, "6.9") / V3_SERIES.wall_s - 1,
             verdict=f"{error:+.1%} off, {within} the 25 % that were the aim.",
