@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from types import coroutine
 from typing import Any, TypeAlias
 
-from actors.errors import RequestRefused
+from actors.errors import RequestRefused, expect
 from actors.world import Address, Call, Command, Port
 from protocol.area import VmapArea, ZoneLayout
 from protocol.messages import (
@@ -90,7 +90,7 @@ class Router:
         """
         begin_ns = port.now_ns
         port.probes += 1
-        expect_inserted((yield self.addresses[self.layout.addr_to_node_id(area.va_start)], Insert(area)))
+        expect((yield self.addresses[self.layout.addr_to_node_id(area.va_start)], Insert(area)), Inserted)
         if self.told is not None:
             yield from self._tell(port, [area])
         if operation is not None:
@@ -113,7 +113,7 @@ class Router:
         home = self.layout.addr_to_node_id(area.va_start)
         assert to != home, "an area moves to another node"
         port.probes += 2
-        expect_inserted((yield self.addresses[to], Adopt(to, area)))
+        expect((yield self.addresses[to], Adopt(to, area)), Inserted)
         reply = yield self.addresses[home], Migrate(home, area.va_start, to)
         if type(reply) is not Unlinked:
             yield self.addresses[to], FindUnlink(to, area.va_start)
@@ -167,7 +167,7 @@ class Router:
                 (self.addresses[node_id], Refer(node_id, tuple(known))) for node_id, known in by_node.items()
             ]
             for reply in (yield calls):
-                expect_inserted(reply)
+                expect(reply, Inserted)
 
     def _ask_all(
         self, port: Port, nodes: Sequence[Place], addr: int, ask: Callable[[int, int], Find | FindUnlink]
@@ -208,9 +208,3 @@ def _area_in(reply: Reply) -> VmapArea:
     if isinstance(reply, (Found, Unlinked)):
         return reply.area
     raise RequestRefused(reply)
-
-
-def expect_inserted(reply: Reply) -> None:
-    """Raise `RequestRefused` unless `reply` acknowledges an insertion."""
-    if not isinstance(reply, Inserted):
-        raise RequestRefused(reply)

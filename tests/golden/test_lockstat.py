@@ -42,19 +42,33 @@ BEYOND = {
 }
 """Where our mean is not within 2 % of the kernel's acquisitions, and within what it is; the page says why."""
 
+CHANCE = {
+    ("rand-t1", "free"),
+    ("fix20p-t1", "pool"),
+    ("fix20p-t1", "free"),
+    ("kvfree2-t1", "lazy"),
+    ("kvfree2-t1", "pool"),
+    ("rand-t2", "lazy"),
+    ("rand-t2", "pool"),
+}
+"""Those of them where the kernel's one run lies within the model's range: its chance is the model's, too."""
+
 
 def test_with_many_seeds_the_locks_are_taken_as_often_as_by_the_kernel() -> None:
     """On average, within 2 % or what is stated here; the file of counts is as `--seeds` writes it."""
     kept = read_seeds(ROOT)
     assert seeds_text(kept) == (ROOT / SEEDS).read_text(encoding="utf-8")
-    off = {}
+    off, out_of_range = {}, set()
     for name, kinds in kept.items():
         kernel = read_lock_stat(ROOT / RECORDED / f"{name}.txt.gz")
         for kind, counts in kinds.items():
             error = mean(counts) / kernel[CLASSES[kind]].acquisitions - 1
             if abs(error) > BEYOND.get((name, kind), CLOSE):
                 off[name, kind] = error
+            if abs(error) > CLOSE and not Spread.of(counts).holds(kernel[CLASSES[kind]].acquisitions):
+                out_of_range.add((name, kind))
     assert off == {}
+    assert out_of_range == BEYOND.keys() - CHANCE
 
 
 def test_one_worker_takes_the_locks_as_the_page_says() -> None:
