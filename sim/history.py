@@ -24,6 +24,8 @@ helps an answer to be true. An insertion that was refused, though nothing can ha
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import TypeAlias
 
 from attrs import define
@@ -81,6 +83,7 @@ Key: TypeAlias = tuple[int, int]
 class Life:
     """The insertions and removals of an area: those long over as a balance, the recent ones as windows."""
 
+    key: Key
     area: VmapArea
     there: int = 0
     """Insertions less removals that were over before anything that is still judged began."""
@@ -135,7 +138,10 @@ class History:
         """Make the history of a run in which `cpus` take part."""
         self.exceptions = 0
         self.first_exception: str | None = None
+        self._there: dict[int, VmapArea] = {}
+        """The areas that are there for sure, and to which nothing happens: by va_start. They have no `Life`."""
         self._lives: dict[Key, Life] = {}
+        """The areas to which something has happened lately, or may have."""
         self._unsettled: deque[tuple[Window, Life]] = deque()
         self._doubtful: list[Completed] = []
         self._surroundings: Surroundings | None = None
@@ -145,20 +151,28 @@ class History:
 
     def areas(self) -> Iterator[VmapArea]:
         """Give the areas that are there for sure, as far as the clients know, in address order."""
-        for _key, life in sorted(self._lives.items()):
-            if life.there + len(life.inserted) - len(life.removed) - len(life.maybe_removed) > 0:
-                yield life.area
+        return self._in_order(
+            life.area
+            for life in self._lives.values()
+            if life.there + len(life.inserted) - len(life.removed) - len(life.maybe_removed) > 0
+        )
 
     def possible_areas(self) -> Iterator[VmapArea]:
         """Give the areas that may be there, in address order: failed operations may have left them."""
-        for _key, life in sorted(self._lives.items()):
-            if life.there + len(life.inserted) - len(life.removed) + len(life.maybe_inserted) > 0:
-                yield life.area
+        return self._in_order(
+            life.area
+            for life in self._lives.values()
+            if life.there + len(life.inserted) - len(life.removed) + len(life.maybe_inserted) > 0
+        )
+
+    def _in_order(self, changing: Iterable[VmapArea]) -> Iterator[VmapArea]:
+        return iter(sorted(chain(self._there.values(), changing), key=attrgetter("va_start", "va_end")))
 
     def preload(self, areas: Iterable[VmapArea]) -> None:
         """Let `areas` be there from before the first operation."""
         for area in areas:
-            self._life_of(area).there = 1
+            if self._there.setdefault(area.va_start, area) != area:
+                self._life_of(area).there = 1
 
     def left(self, cpu: int) -> None:
         """Note that `cpu` begins no further operation; those it has completed may still come."""
@@ -166,15 +180,14 @@ class History:
 
     def extend(self, operations: Sequence[Completed]) -> None:
         """Judge and add operations, in the order in which they ended."""
-        lives, last_end_ns = self._lives, self._last_end_ns
+        there, last_end_ns = self._there, self._last_end_ns
         for operation in operations:
             name, cpu, _begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, answer = operation
             if name in FINDING:
                 if type(answer) is VmapArea:
-                    start, end = answer.va_start, answer.va_end
-                    life = lives.get((start, end))
-                    # The common case: the area has long been there, and nobody has removed it lately.
-                    if life is None or life.there < 1 or life.removed or not start <= addr < end:
+                    # The common case: the area has long been there, and nothing has happened to it lately.
+                    known = there.get(answer.va_start)
+                    if known is None or not known.va_start <= addr < known.va_end == answer.va_end:
                         self._judge_hit(operation)
                 else:
                     self._judge_miss(operation)
@@ -200,6 +213,8 @@ class History:
                 self._life_of(area).maybe_inserted += (window,)
         elif failure.operation in REMOVING:
             self._failed_removals.append(failure)
+            for area in [area for area in self._there.values() if failure.addr in area]:
+                self._life_of(area)
             for life in self._lives.values():
                 if failure.addr in life.area:
                     life.maybe_removed += (window,)
@@ -238,10 +253,16 @@ class History:
         self._unsettled.append((window, life))
 
     def _life_of(self, area: VmapArea) -> Life:
+        """Give the life of an area, one that begins now if there is none."""
         key = (area.va_start, area.va_end)
         life = self._lives.get(key)
-        if life is None:
-            life = self._lives[key] = Life(area)
+        if life is not None:
+            return life
+        life = self._lives[key] = Life(key, area)
+        if self._is_settled(area):
+            del self._there[area.va_start]
+            life.there = 1
+        else:
             for failure in self._failed_removals:
                 if failure.addr in area:
                     life.maybe_removed += ((failure.begin_ns, NEVER, failure.cpu),)
@@ -267,9 +288,10 @@ class History:
         """Object to an insertion refused though nothing can have been there; its own earlier copy must not be."""
         window = (failure.begin_ns, failure.end_ns, failure.cpu)
         for area in failure.areas:
+            if any(_overlap(area, known) for known in self._there.values()):
+                return
             for life in self._lives.values():
-                apart = life.area.va_end <= area.va_start or area.va_end <= life.area.va_start
-                if not apart and life.can_be_there(*window):
+                if _overlap(area, life.area) and life.can_be_there(*window):
                     return
         what = f"{failure.operation} of {failure.addr:#x} by cpu {failure.cpu}"
         self._except(f"{what} at {failure.begin_ns}-{failure.end_ns} ns was refused: {failure.reason}")
@@ -279,17 +301,26 @@ class History:
         _name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, _addr, area = operation
         assert isinstance(area, VmapArea)
         life = self._lives.get((area.va_start, area.va_end))
-        return life is not None and life.can_be_there(begin_ns, end_ns, cpu)
+        if life is None:
+            return self._is_settled(area)
+        return life.can_be_there(begin_ns, end_ns, cpu)
 
     def _missed(self, operation: Completed) -> VmapArea | None:
         """Give an area that was around the address all the time; more removals to come can only help."""
         _name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, _answer = operation
         if self._surroundings is None:
-            self._surroundings = Surroundings(life.area for life in self._lives.values())
+            changing = (life.area for life in self._lives.values())
+            self._surroundings = Surroundings(chain(self._there.values(), changing))
         for area in self._surroundings.around(addr):
-            if self._lives[area.va_start, area.va_end].must_be_there(begin_ns, end_ns, cpu):
+            life = self._lives.get((area.va_start, area.va_end))
+            if life is None or life.must_be_there(begin_ns, end_ns, cpu):
                 return area
         return None
+
+    def _is_settled(self, area: VmapArea) -> bool:
+        """Tell whether an area is there for sure, and nothing happens to it."""
+        known = self._there.get(area.va_start)
+        return known is not None and known.va_end == area.va_end
 
     def _settle(self, oldest_ns: int) -> None:
         """Judge what was put off and forget what is over: all under way began at `oldest_ns` or later."""
@@ -331,13 +362,14 @@ class History:
             often = "inserted where it was" if life.there > 1 else "removed more often than inserted"
             self._except(f"{life.area} was {often}")
             life.there = max(0, min(1, life.there))
-        if life.there or life.inserted or life.removed:
+        if life.inserted or life.removed or self._lives.get(life.key) is not life:
             return
-        key = (life.area.va_start, life.area.va_end)
-        if self._lives.get(key) is life:
-            del self._lives[key]
+        if not life.there:
             if self._surroundings is not None:
                 self._surroundings.remove(life.area)
+        elif self._there.setdefault(life.area.va_start, life.area) is not life.area:
+            return  # another one that begins there is there, too
+        del self._lives[life.key]
 
     def _object(self, operation: Completed, what: str) -> None:
         name, cpu, begin_ns, end_ns, _probes, _queue_ns, _service_ns, addr, _answer = operation
@@ -358,6 +390,10 @@ def _certainly_before(window: Window, begin_ns: int, cpu: int) -> bool:
     if window[1] == begin_ns:
         return window[2] == cpu and window[0] < begin_ns
     return window[1] < begin_ns
+
+
+def _overlap(one: VmapArea, other: VmapArea) -> bool:
+    return one.va_start < other.va_end and other.va_start < one.va_end
 
 
 class Surroundings:

@@ -355,6 +355,7 @@ def test_memory_does_not_grow_with_operations() -> None:
         assert surroundings is not None
         sizes.add(
             (
+                len(history._there),
                 len(history._lives),
                 len(history._unsettled),
                 len(history._doubtful),
