@@ -68,7 +68,7 @@ class Router:
                 area = yield from self._ask_all(port, (first, *others), addr, ask)
             else:
                 reply = yield address, ask(node_id, addr)
-                if type(reply) is Found:
+                if type(reply) is Found or type(reply) is Unlinked:
                     area = reply.area
                 elif type(reply) is not NotFound:
                     area = yield from self._follow(port, node_id, reply, addr, ask)

@@ -155,16 +155,16 @@ def simulate(
     files only, but for `wall_s` and `cpu_s`.
     Raises `BadInput`, and an `ExceptionGroup` when an actor fails.
     """
-    system = System(scenario, plan(scenario, beside), engine, timeline)
-    world = _world_of(system, beside, progress)
-    clocks = Clocks()
-
-    async def conduct() -> None:
-        began_s = time.perf_counter()
-        await world.conduct()
-        clocks.wall_s, clocks.world_ns = time.perf_counter() - began_s, world.now_ns
-
     with rare_collections():
+        system = System(scenario, plan(scenario, beside), engine, timeline)
+        world = _world_of(system, beside, progress)
+        clocks = Clocks()
+
+        async def conduct() -> None:
+            began_s = time.perf_counter()
+            await world.conduct()
+            clocks.wall_s, clocks.world_ns = time.perf_counter() - began_s, world.now_ns
+
         cpu_s = time.process_time()
         trio.run(system.run, world, conduct)
         system.recorder.finish(clocks.world_ns)

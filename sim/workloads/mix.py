@@ -181,13 +181,9 @@ FAILURES = (NoAnswer, NotServed, RequestRefused)
 def started(client: Client, operation: "Operation") -> Awaitable[object]:
     """Start an operation that has been drawn; a function, so that no coroutine stands between it and its script."""
     name, addr, areas = operation
-    if name == "insert":
-        return client.insert(areas[0])
-    if name == "unlink":
-        return client.unlink(addr)
-    if name == "insert_batch":
-        return client.insert_batch(areas)
-    return client.find(addr, name)
+    if not areas:
+        return client.unlink(addr) if name == "unlink" else client.find(addr, name)
+    return client.insert(areas[0]) if name == "insert" else client.insert_batch(areas)
 
 
 def give_up(client: Client, operation: "Operation", begin_ns: int, error: VmapsimError) -> None:
