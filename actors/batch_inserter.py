@@ -12,7 +12,7 @@ from actors.router import Router
 from actors.world import Call, Port
 from protocol.area import VmapArea
 from protocol.messages import Insert, InsertBatch, Inserted
-from protocol.strategies import Conversation, LockSession, Met, Strategy, adaptation
+from protocol.strategies import Conversation, LockSession, Met, Strategy, StrategyBroken, adaptation, breach
 
 
 class BatchInserter:
@@ -45,12 +45,16 @@ class BatchInserter:
     async def insert(self, port: Port, areas: Sequence[VmapArea]) -> None:
         """Insert `areas`, round by round; returns when the last session is acknowledged.
 
-        Raises `RequestRefused` when a node refuses a session; the sessions before it stand.
+        Raises `RequestRefused` when a node refuses a session; the sessions before it stand. Raises `StrategyBroken`
+        when the strategy gives no lock sessions.
         """
         if self._adapt is not None:
             await self._converse(port, self._adapt(areas, self._router.layout))
             return
-        for sessions in self._strategy(areas, self._router.layout):
+        rounds = self._strategy(areas, self._router.layout)
+        if not isinstance(rounds, tuple):
+            raise StrategyBroken(self._strategy, breach(rounds))
+        for sessions in rounds:
             await self._insert_round(port, sessions)
 
     async def _converse(self, port: Port, conversation: Conversation) -> None:
@@ -65,10 +69,14 @@ class BatchInserter:
                 sessions = None
 
     async def _insert_round(self, port: Port, sessions: Sequence[LockSession]) -> None:
-        self.sessions += len(sessions)
-        self.areas += sum(len(session.areas) for session in sessions)
+        try:
+            calls = [self._call(session) for session in sessions]
+            self.sessions += len(sessions)
+            self.areas += sum(len(session.areas) for session in sessions)
+        except (AttributeError, IndexError, TypeError):
+            broken = breach((sessions,)) or f"gives a session for a node that is not there: {sessions!r}"
+            raise StrategyBroken(self._strategy, broken) from None
         port.probes += len(sessions)
-        calls = [self._call(session) for session in sessions]
         replies = [await port.call(*calls[0])] if len(calls) == 1 else await port.call_all(calls)
         for reply in replies:
             expect(reply, Inserted)

@@ -171,7 +171,9 @@ class _Kernels(Mapping[str, Kernel]):
             make: Callable[[], Kernel] = registry.load(self._folder, name, {})
         except registry.UnknownName:
             raise KeyError(name) from None
-        return make()
+        made = make()
+        registry.insist(self._folder, name, made, Kernel)
+        return made
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(registry.names(self._folder), key=lambda name: (self[name].since, name)))

@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import reprlib
 from collections.abc import Callable, Mapping
 from keyword import iskeyword
 from types import ModuleType
@@ -36,6 +37,10 @@ class BrokenFile(VmapsimError):
         spec = importlib.util.find_spec(module)
         assert spec is not None, f"{module} was listed and is not there"
         super().__init__(f"{spec.origin}: found {' '.join(found.split())}; expected: {expected}")
+
+
+class WrongResult(VmapsimError):
+    """What a file offers gave something else than it has to; the text says what it gave, and what is allowed."""
 
 
 _ADDED: dict[str, dict[str, str]] = {}
@@ -139,6 +144,18 @@ def load(folder: ModuleType, name: str, parameters: Mapping[str, object]) -> Any
             allowed = f"a default, or one of the parameters there are: {', '.join(parameters)}"
             raise BrokenFile(thing.__module__, f"a field `{field.name}` without a default", allowed)
     return thing(**{field.name: parameters[field.name] for field in wanted if field.name in parameters})
+
+
+def insist(folder: ModuleType, name: str, given: object, wanted: type[Any]) -> None:
+    """Insist that what the file `name` of `folder` has given has all that a `wanted` has.
+
+    Raises `WrongResult`.
+    """
+    lacking = [public for public in dir(wanted) if public[0] != "_" and not hasattr(given, public)]
+    if lacking:
+        kind = folder.__name__.rpartition(".")[2]
+        found = f"found {reprlib.repr(given)} from {name} of the {kind}, without {lacking[0]}"
+        raise WrongResult(f"{found}; allowed: a {wanted.__name__}")
 
 
 def summary(folder: ModuleType, name: str) -> str:

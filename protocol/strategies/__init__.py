@@ -15,6 +15,7 @@ from attrs import define
 
 from protocol import registry
 from protocol.area import VmapArea, ZoneLayout
+from protocol.errors import VmapsimError
 
 
 @define
@@ -67,6 +68,27 @@ class Adaptive(Strategy, Protocol):
 
 SHAPE = Strategy
 """What the files of this folder offer (see `protocol.registry`)."""
+
+
+class StrategyBroken(VmapsimError):
+    """A strategy gave rounds that break its contract; the text says how."""
+
+    def __init__(self, strategy: Strategy, breach: str) -> None:
+        super().__init__(f"the strategy {getattr(strategy, '__name__', repr(strategy))} {breach}")
+
+
+def breach(rounds: object) -> str:
+    """Say how `rounds` are none of lock sessions, in words that go on after a strategy's name; "" if they are."""
+    if not isinstance(rounds, tuple) or not all(isinstance(sessions, tuple) for sessions in rounds):
+        return "gives no tuple of rounds, each a tuple of lock sessions"
+    if not all(rounds):
+        return "gives an empty round"
+    for session in chain(*rounds):
+        if not isinstance(session, LockSession) or not isinstance(session.areas, tuple):
+            return f"gives {session!r} for a lock session"
+        if not session.areas:
+            return "gives a session without areas"
+    return ""
 
 
 def load(name: str, *, chunk: int = 8, parameters: Mapping[str, object] | None = None) -> Strategy:

@@ -85,4 +85,7 @@ def verdict_of(exceptions: list[str]) -> Verdict:
 def run_all(evidence: Evidence) -> dict[str, Verdict]:
     """Run every check of this folder, by its name."""
     folder = sys.modules[__name__]
-    return {name: registry.load(folder, name, {})(evidence) for name in registry.names(folder)}
+    verdicts = {name: registry.load(folder, name, {})(evidence) for name in registry.names(folder)}
+    for name, verdict in verdicts.items():
+        registry.insist(folder, name, verdict, Verdict)
+    return verdicts

@@ -42,15 +42,8 @@ def stops_and_raises_nothing(strategy: Strategy, areas: Sequence[VmapArea], layo
 def gives_rounds_of_lock_sessions(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:
     """It gives tuples of sessions, none of them empty."""
     rounds = _rounds(strategy, areas, layout)
-    if not isinstance(rounds, tuple) or not all(isinstance(sessions, tuple) for sessions in rounds):
-        raise _breach("gives no tuple of rounds, each a tuple of lock sessions", areas, layout, rounds)
-    if not all(rounds):
-        raise _breach("gives an empty round", areas, layout, rounds)
-    for session in sessions_of(rounds):
-        if not isinstance(session, LockSession) or not isinstance(session.areas, tuple):
-            raise _breach(f"gives {session!r} for a lock session", areas, layout, rounds)
-        if not session.areas:
-            raise _breach("gives a session without areas", areas, layout, rounds)
+    if how := strategies.breach(rounds):
+        raise _breach(how, areas, layout, rounds)
 
 
 def puts_every_area_into_one_session(strategy: Strategy, areas: Sequence[VmapArea], layout: ZoneLayout) -> None:

@@ -85,5 +85,8 @@ def cost_model(scenario: "Scenario", beside: Path) -> CostModel:
     """Make the cost model that `scenario` names; files are looked up in the folder `beside`. Raises `BadInput`."""
     from sim.placement import place
 
-    make: MakesCostModel = registry.load(sys.modules[__name__], scenario.costs.model, {})
-    return make(scenario, place(scenario, topology(scenario, beside)))
+    folder, name = sys.modules[__name__], scenario.costs.model
+    make: MakesCostModel = registry.load(folder, name, {})
+    made = make(scenario, place(scenario, topology(scenario, beside)))
+    registry.insist(folder, name, made, CostModel)
+    return made

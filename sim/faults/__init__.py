@@ -61,9 +61,7 @@ class FaultPlan:
         """Plan for a run with these servers."""
         faults = scenario.faults
         names = [name for name in TABLES if getattr(faults, name)] + list(faults.also)
-        self._faults: list[Fault] = [
-            registry.load(sys.modules[__name__], name, {})(scenario, servers) for name in names
-        ]
+        self._faults = [_fault(name, scenario, servers) for name in names]
         self._servers = servers
         self._counts: Counter[str] = Counter()
 
@@ -97,6 +95,14 @@ class FaultPlan:
         """See `actors.faults.Faults.crashed`."""
         assert address in self._servers, f"{address} is no server of this run"
         self._counts["crashes"] += 1
+
+
+def _fault(name: str, scenario: Scenario, servers: Sequence[str]) -> Fault:
+    folder = sys.modules[__name__]
+    make: MakesFault = registry.load(folder, name, {})
+    made = make(scenario, servers)
+    registry.insist(folder, name, made, Fault)
+    return made
 
 
 def patience_of(faults: Faults, engine: str) -> Patience:

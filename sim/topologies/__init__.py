@@ -56,5 +56,8 @@ SHAPE = MakesTopology
 
 def topology(scenario: "Scenario", beside: Path) -> Topology:
     """Make the topology that `scenario` names. Raises `BadInput`."""
-    make: MakesTopology = registry.load(sys.modules[__name__], scenario.machine.topology, {})
-    return make(scenario, beside)
+    folder, name = sys.modules[__name__], scenario.machine.topology
+    make: MakesTopology = registry.load(folder, name, {})
+    made = make(scenario, beside)
+    registry.insist(folder, name, made, Topology)
+    return made

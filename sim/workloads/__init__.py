@@ -70,5 +70,8 @@ def share_of(total: int, cpus: int, cpu: int) -> int:
 
 def plan(scenario: Scenario, beside: Path) -> Plan:
     """Plan the workload that `scenario` names; raises `BadInput`."""
-    workload: Workload = registry.load(sys.modules[__name__], scenario.workload.kind, {})
-    return workload(scenario, beside)
+    folder, name = sys.modules[__name__], scenario.workload.kind
+    workload: Workload = registry.load(folder, name, {})
+    planned = workload(scenario, beside)
+    registry.insist(folder, name, planned, Plan)
+    return planned

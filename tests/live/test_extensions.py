@@ -333,6 +333,79 @@ def test_an_extension_that_raises_in_a_run_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+WRONG = {
+    "policy": (
+        "def wrong(home, nr_nodes):\n    return [home]\n",
+        "lookup.policy=wrong",
+        "the policy wrong gives no tuple of rounds, each a tuple of node ids, from home node ",
+    ),
+    "strategy": (
+        "def wrong(areas, layout):\n    return None\n",
+        "batch.strategy=wrong",
+        "the strategy wrong gives no tuple of rounds, each a tuple of lock sessions",
+    ),
+    "session": (
+        "def wrong(areas, layout):\n    return ((7,),)\n",
+        "batch.strategy=wrong",
+        "the strategy wrong gives 7 for a lock session",
+    ),
+    "node": (
+        "from protocol.strategies import LockSession\n"
+        "def wrong(areas, layout):\n    return ((LockSession(99, tuple(areas)),),)\n",
+        "batch.strategy=wrong",
+        "the strategy wrong gives a session for a node that is not there: (LockSession(node_id=99",
+    ),
+    "workload": (
+        "from sim.workloads import Plan\ndef wrong(scenario, beside) -> Plan:\n    return None\n",
+        "workload.kind=wrong",
+        "found None from wrong of the workloads, without cpus; allowed: a Plan",
+    ),
+    "topology": (
+        "from sim.topologies import Topology\ndef wrong(scenario, beside) -> Topology:\n    return 5\n",
+        "machine.topology=wrong",
+        "found 5 from wrong of the topologies, without fixed; allowed: a Topology",
+    ),
+    "cost model": (
+        "def wrong(scenario, placement):\n    return {}\n",
+        "costs.model=wrong",
+        "found {} from wrong of the costs, without fixed; allowed: a CostModel",
+    ),
+    "kernel": (
+        "def wrong():\n    return 'v7'\n",
+        "space.kernel=wrong",
+        "found 'v7' from wrong of the kernels, without busy_locks; allowed: a Kernel",
+    ),
+    "fault": (
+        "def wrong(scenario, servers):\n    return None\n",
+        'faults.also=["wrong"]',
+        "found None from wrong of the faults, without crashes; allowed: a Fault",
+    ),
+    "check": (
+        "def wrong(evidence):\n    return True\n",
+        "seed=1",
+        "found True from wrong of the checks, without count; allowed: a Verdict",
+    ),
+}
+"""For each kind: a file that gives what it must not, what has it used, and how the complaint begins."""
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_an_extension_that_gives_something_else_is_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input, with what was found and what is allowed; nothing is left."""
+    source, setting, said = WRONG[kind]
+    path, scenario = tmp_path / "wrong.py", tmp_path / "small.toml"
+    path.write_text(source)
+    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
+    words = ["--out", str(tmp_path / "out"), "--set", setting, "--set", BATCHES]
+    assert main(["run", str(scenario), "--extension", str(path), *words]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"vmapsim: {said}")
+    assert shown.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_study_says_where_an_extension_raised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its cells fail, with the file and the line, on the screen and in the tables; the others do not."""
     study, policy = written(tmp_path), tmp_path / "raising.py"
