@@ -17,6 +17,9 @@ from protocol.messages import Allocate, Allocated, Found, NotFound, PoolTake, Se
 IOREMAP_MAX_ORDER = 30
 """The largest alignment of an I/O mapping is 2 to this: PUD_SHIFT, x86_64."""
 
+IOREMAP, ALLOC, NO_GUARD = int(Vm.IOREMAP), int(Vm.ALLOC), int(Vm.NO_GUARD)
+"""As integers: an operation of an enumeration's flags takes as long as a search of a tree."""
+
 
 async def alloc_vmap_area(
     vmap: Vmap,
@@ -120,16 +123,17 @@ async def get_vm_area(
     """
     page_size = vmap.page_size
     pages = -(-size // page_size)
-    if flags & Vm.IOREMAP:
+    used_for = int(flags)
+    if used_for & IOREMAP:
         order = max(page_size.bit_length() - 1, min((pages * page_size - 1).bit_length(), IOREMAP_MAX_ORDER))
         align = 1 << order
     return await alloc_vmap_area(
         vmap,
         port,
-        (pages + (not flags & Vm.NO_GUARD)) * page_size,
+        (pages + (not used_for & NO_GUARD)) * page_size,
         align,
         vmap.window.start if vstart is None else vstart,
         vmap.window.end if vend is None else vend,
-        vm=VmStruct(int(flags), caller, pages if flags & Vm.ALLOC else 0, phys_addr, size),
+        vm=VmStruct(used_for, caller, pages if used_for & ALLOC else 0, phys_addr, size),
         may_block=may_block,
     )

@@ -62,6 +62,8 @@ class Vmap:
     page_size: int = PAGE_SIZE
     lazy_scale: int = 1
     """By how much less may be lazily freed than in the kernel: for runs that hold as many times fewer areas."""
+    lazy_max_pages: int = field(init=False)
+    """See `protocol.kernel.lazy_max_pages`; scaled, rounded up."""
     flush_ns: int = 0
     """What a flush of all TLBs takes."""
     flush_idle_ns: int = 0
@@ -81,6 +83,10 @@ class Vmap:
     """Gives all locks with their statistics (kernel: /proc/lock_stat)."""
     warnings: Counter[str] = field(factory=Counter)
     """What the kernel would have printed, and how often."""
+
+    @lazy_max_pages.default
+    def _lazy_max_pages(self) -> int:
+        return -(-lazy_max_pages(self.online_cpus, self.page_size) // self.lazy_scale)
 
     def count_lazy(self, port: Port, nr_lazy: int) -> None:
         """Take note that a free made `nr_lazy` pages lazily freed; above the bound `drain_vmap_work` is queued.
@@ -120,11 +126,6 @@ class Vmap:
     def layout(self) -> ZoneLayout:
         """How the address space is dealt out to nodes."""
         return self.router.layout
-
-    @property
-    def lazy_max_pages(self) -> int:
-        """See `protocol.kernel.lazy_max_pages`; scaled, rounded up."""
-        return -(-lazy_max_pages(self.online_cpus, self.page_size) // self.lazy_scale)
 
     def address(self, node_id: int) -> Address:
         """Give where a node is served."""

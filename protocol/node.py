@@ -33,6 +33,7 @@ from protocol.messages import (
     Insert,
     InsertBatch,
     Inserted,
+    LazyInsert,
     ListAreas,
     ListMoved,
     Migrate,
@@ -41,6 +42,7 @@ from protocol.messages import (
     NodeRequest,
     NodeStatistics,
     NotFound,
+    PoolTake,
     Refer,
     Refused,
     Request,
@@ -151,6 +153,8 @@ class NodeMachine:
                     return self._known(node, node.beside, request.addr)
                 return (NOT_FOUND if area is None else Found(area)), self._works[tree.depth]
             match request:
+                case PoolTake() | LazyInsert():
+                    return self._handle_freed(request)
                 case FindUnlink():
                     return self._find_unlink(self._nodes[request.node_id], request.addr)
                 case Insert():
@@ -177,11 +181,14 @@ class NodeMachine:
                 case _:
                     if not isinstance(request, FreedRequest):
                         assert_never(request)
-                    node = self._nodes[request.node_id]
-                    node.requests += 1
-                    return node.freed.handle(request)
+                    return self._handle_freed(request)
         except _NotMine as not_mine:
             return self._refuse(not_mine)
+
+    def _handle_freed(self, request: FreedRequest) -> Served:
+        node = self._nodes[request.node_id]
+        node.requests += 1
+        return node.freed.handle(request)
 
     def _find_unlink(self, node: _Node, addr: int) -> Served:
         node.requests += 1

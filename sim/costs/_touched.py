@@ -6,7 +6,8 @@ nothing. Areas that are elsewhere (`protocol.beside`), which no kernel has, coun
 migrates leaves its tree and comes to them after one search.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 
@@ -41,12 +42,13 @@ from protocol.messages import (
 
 
 @frozen
-class Touched:
-    """What a request touches: `lines` around each of `addrs`, after a search for each if it `searches`."""
+class Touch:
+    """What a kind of request touches: `lines` around each of its addresses, if it `searches` after a search."""
 
-    addrs: Sequence[int]
-    searches: bool
     lines: int
+    addrs: Callable[[Any, Any], Sequence[int]] = lambda _request, _reply: ()
+    """Gives the addresses, of a request and its reply."""
+    searches: bool = True
     writes: bool = True
     atomic: bool = False
     """Whether the lock is one atomic counter: a single line, which is all that moves."""
@@ -71,38 +73,66 @@ its parents' maxima are mended."""
 POOLED = 1
 """node_alloc(), decay_va_pool_node(), purge_vmap_node(): the first entry of a list, or each area that is moved."""
 
-_NOTHING = Touched((), False, 0)
-_COUNTER = Touched((), False, 0, atomic=True)
-_HEAD = Touched((0,), False, 1)
+
+def _addr(request: Find | FindExceed | TryFind | FindRange | FindUnlink, _reply: Reply) -> Sequence[int]:
+    return (request.addr,)
 
 
-def touched(request: Request, reply: Reply) -> Touched:
-    """Say what serving `request` touched; requests that are not listed touch their lists' heads."""
-    match request:
-        case Find(addr=addr) | FindExceed(addr=addr) | TryFind(addr=addr) | FindRange(addr=addr):
-            return Touched((addr,), True, READ, writes=False)
-        case Insert(area=area) | LazyInsert(area=area) | Adopt(area=area):
-            return Touched((area.va_start,), True, INSERTED)
-        case InsertBatch(areas=areas) | Refer(areas=areas):
-            return Touched([area.va_start for area in areas], True, INSERTED)
-        case FindUnlink(addr=addr) | Unlink(va_start=addr) | Forget(va_start=addr):
-            return Touched((addr,), True, UNLINKED)
-        case Migrate(va_start=addr):
-            return Touched((addr,), True, UNLINKED + INSERTED)
-        case SetupVm():
-            return _NOTHING
-        case Allocate():
-            return Touched((reply.area.va_start,) if isinstance(reply, Allocated) else (0,), True, CLIPPED)
-        case AllocatePercpu(offsets=offsets):
-            areas = reply.areas if isinstance(reply, Areas) else ()
-            return Touched([area.va_start for area in areas] or offsets, True, CLIPPED)
-        case Release(area=area):
-            return Touched((area.va_start,), True, RELEASED)
-        case ReleaseMany(areas=areas):
-            return Touched([area.va_start for area in areas], True, RELEASED)
-        case AddLazyPages() | SubtractLazyPages() | ReadLazyPages():
-            return _COUNTER
-        case PoolTake():
-            return Touched((0,), False, POOLED)
-        case _:
-            return _HEAD
+def _va_start(request: Unlink | Forget | Migrate, _reply: Reply) -> Sequence[int]:
+    return (request.va_start,)
+
+
+def _area(request: Insert | LazyInsert | Adopt | Release, _reply: Reply) -> Sequence[int]:
+    return (request.area.va_start,)
+
+
+def _areas(request: InsertBatch | Refer | ReleaseMany, _reply: Reply) -> Sequence[int]:
+    return [area.va_start for area in request.areas]
+
+
+def _allocated(_request: Allocate, reply: Reply) -> Sequence[int]:
+    return (reply.area.va_start,) if isinstance(reply, Allocated) else (0,)
+
+
+def _allocated_percpu(request: AllocatePercpu, reply: Reply) -> Sequence[int]:
+    areas = reply.areas if isinstance(reply, Areas) else ()
+    return [area.va_start for area in areas] or request.offsets
+
+
+def _head(_request: Request, _reply: Reply) -> Sequence[int]:
+    return (0,)
+
+
+_LOOKUP = Touch(READ, _addr, writes=False)
+_UNLINK = Touch(UNLINKED, _va_start)
+_INSERTION = Touch(INSERTED, _area)
+_INSERTIONS = Touch(INSERTED, _areas)
+_COUNTER = Touch(0, searches=False, atomic=True)
+
+TOUCHES: Mapping[type[Request], Touch] = {
+    Find: _LOOKUP,
+    FindExceed: _LOOKUP,
+    TryFind: _LOOKUP,
+    FindRange: _LOOKUP,
+    Insert: _INSERTION,
+    LazyInsert: _INSERTION,
+    Adopt: _INSERTION,
+    InsertBatch: _INSERTIONS,
+    Refer: _INSERTIONS,
+    FindUnlink: Touch(UNLINKED, _addr),
+    Unlink: _UNLINK,
+    Forget: _UNLINK,
+    Migrate: Touch(UNLINKED + INSERTED, _va_start),
+    SetupVm: Touch(0, searches=False),
+    Allocate: Touch(CLIPPED, _allocated),
+    AllocatePercpu: Touch(CLIPPED, _allocated_percpu),
+    Release: Touch(RELEASED, _area),
+    ReleaseMany: Touch(RELEASED, _areas),
+    AddLazyPages: _COUNTER,
+    SubtractLazyPages: _COUNTER,
+    ReadLazyPages: _COUNTER,
+    PoolTake: Touch(POOLED, _head, searches=False),
+}
+"""By kind of request; those that are not listed touch their lists' heads."""
+
+HEAD = Touch(1, _head, searches=False)

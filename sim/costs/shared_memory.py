@@ -27,7 +27,7 @@ from attrs import define, field
 from actors.world import Address
 from protocol.messages import Reply, Request
 from protocol.work import Work
-from sim.costs._touched import touched
+from sim.costs._touched import HEAD, TOUCHES
 from sim.errors import BadInput
 from sim.placement import Placement
 from sim.scenario.costs import Costs
@@ -71,24 +71,25 @@ class SharedMemory:
 
     def hold_ns(self, cpu: int, work: Work, request: Request, reply: Reply) -> int:
         """See `Memory.hold_ns`."""
-        lines_ns = self.lines_ns[cpu]
+        lines_ns, costs = self.lines_ns[cpu], self.costs
         lock, touchers = work.lock, self._touchers
-        what = touched(request, reply)
+        touch = TOUCHES.get(type(request), HEAD)
         ns = 0.0
         if work.holds:
-            ns = work.holds * self.costs.lock_ns
+            ns = work.holds * costs.lock_ns
             holder = self._holders.get(lock, cpu)
             if holder != cpu:
-                ns += lines_ns[holder] * (1 if what.atomic else self.costs.lock_lines)
+                ns += lines_ns[holder] * (1 if touch.atomic else costs.lock_lines)
             self._holders[lock] = cpu
-        if what.searches:
-            ns += len(what.addrs) * self.path_ns[work.visited]
-        for addr in what.addrs:
+        addrs = touch.addrs(request, reply)
+        if touch.searches:
+            ns += len(addrs) * self.path_ns[work.visited]
+        for addr in addrs:
             place = (lock, addr // NEIGHBOURHOOD)
             toucher = touchers.get(place, cpu)
             if toucher != cpu:
-                ns += what.lines * lines_ns[toucher]
-            if what.writes:
+                ns += touch.lines * lines_ns[toucher]
+            if touch.writes:
                 touchers[place] = cpu
         return round(ns)
 
@@ -96,8 +97,7 @@ class SharedMemory:
         """See `Memory.next_holder`."""
         if self.costs.arbitration == "fifo":
             return 0
-        far_ns = [*map(self.lines_ns[cpu].__getitem__, waiting)]
-        return far_ns.index(min(far_ns))
+        return waiting.index(min(waiting, key=self.lines_ns[cpu].__getitem__))
 
 
 def shared_memory(scenario: Scenario, placement: Placement) -> SharedMemory:

@@ -14,6 +14,7 @@ arrival rounds make no difference.
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from actors.lock import FifoLock, Grants, as_taken
 from protocol.messages import Busy, Reply, Request
@@ -24,17 +25,8 @@ from sim.virtual.agenda import Agenda, Caller, Entry
 BUSY: Reply = Busy()
 
 
-class Waiter:
-    """A request that waits for its lock since it arrived."""
-
-    __slots__ = ("arrival_ns", "caller", "reply", "request", "work")
-
-    def __init__(self, arrival_ns: int, caller: Caller, work: Work, request: Request, reply: Reply) -> None:
-        self.arrival_ns = arrival_ns
-        self.caller = caller
-        self.work = work
-        self.request = request
-        self.reply = reply
+Waiter: TypeAlias = tuple[int, Caller, Work, Request, Reply]
+"""A request that waits for its lock: since when, whose, what it takes, the request and its reply."""
 
 
 class MemoryLocks:
@@ -55,16 +47,17 @@ class MemoryLocks:
         lock = self._locks.get(work.lock)
         if lock is None:
             lock = self._locks[work.lock] = MemoryLock(self._agenda, self._memory, self._new_lock(work.lock))
-        return lock.ask(Waiter(now_ns, caller, work, request, reply))
+        return lock.ask((now_ns, caller, work, request, reply))
 
 
 class MemoryLock:
     """One lock, its holder and those who wait."""
 
-    __slots__ = ("_agenda", "_held", "_late", "_lock", "_memory", "_round", "_round_cpus")
+    __slots__ = ("_agenda", "_held", "_late", "_lock", "_memory", "_next_sequence", "_round", "_round_cpus")
 
     def __init__(self, agenda: Agenda, memory: Memory, lock: FifoLock) -> None:
         self._agenda = agenda
+        self._next_sequence = agenda.next_sequence
         self._memory = memory
         self._lock = lock
         self._held = False
@@ -74,11 +67,12 @@ class MemoryLock:
 
     def ask(self, waiter: Waiter) -> Entry | None:
         """Give the lock to a request that arrives now, if it is free: causes the end of its hold."""
+        now_ns, caller, work, _request, _reply = waiter
         if not self._held:
-            return self._begin(waiter.arrival_ns, waiter)
-        if waiter.work.attempt:
+            return self._begin(now_ns, waiter)
+        if work.attempt:
             # Found held: the attempt itself takes no time, and changes nothing.
-            return (waiter.arrival_ns, self._agenda.next_sequence(), waiter.caller, None, BUSY)
+            return (now_ns, self._next_sequence(), caller, None, BUSY)
         self._late.append(waiter)
         return None
 
@@ -87,7 +81,7 @@ class MemoryLock:
         self._held = False
         if self._late and not self._round:
             self._round, self._late = self._late, []
-            self._round_cpus = [waiter.caller.cpu for waiter in self._round]
+            self._round_cpus = [waiting.cpu for _since_ns, waiting, *_ in self._round]
         if self._round:
             index = self._memory.next_holder(caller.cpu, self._round_cpus)
             del self._round_cpus[index]
@@ -95,12 +89,12 @@ class MemoryLock:
         return caller.step(now_ns, None, reply)
 
     def _begin(self, now_ns: int, waiter: Waiter) -> Entry:
-        caller, work = waiter.caller, waiter.work
-        hold_ns = self._memory.hold_ns(caller.cpu, work, waiter.request, waiter.reply)
-        taken: Grants = as_taken(self._lock, work.holds, False)
-        end_ns = taken.grant(caller.cpu, waiter.arrival_ns, hold_ns)
+        arrival_ns, caller, work, request, reply = waiter
+        hold_ns = self._memory.hold_ns(caller.cpu, work, request, reply)
+        taken: Grants = self._lock if work.holds == 1 else as_taken(self._lock, work.holds, False)
+        end_ns = taken.grant(caller.cpu, arrival_ns, hold_ns)
         assert end_ns == now_ns + hold_ns, f"{self._lock.name} was given away while it was held"
-        caller.queue_ns += now_ns - waiter.arrival_ns
+        caller.queue_ns += now_ns - arrival_ns
         caller.service_ns += hold_ns
         self._held = True
-        return (end_ns, self._agenda.next_sequence(), self, caller, waiter.reply)
+        return (end_ns, self._next_sequence(), self, caller, reply)

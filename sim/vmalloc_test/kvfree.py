@@ -84,6 +84,9 @@ class LeftToRcu:
                 due.append((cpu, ready))
         return due
 
+    def __bool__(self) -> bool:
+        return bool(self._collected or self._waiting)
+
     def next_ns(self) -> int | None:
         """Give when to ask again; None when nothing is left."""
         times = [batch.ends_ns for batch in self._waiting]

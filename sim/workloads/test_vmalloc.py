@@ -162,7 +162,8 @@ class Cpu:
             except StopIteration:
                 return True
             thread.answer = await self.carry_out(operation)
-            self.free_what_is_due()
+            if self.left_to_rcu:
+                self.free_what_is_due()
         return False
 
     async def free_the_rest(self) -> None:
