@@ -26,6 +26,7 @@ NAMES = (
     "cluster",
     "slow_reader",
     "replay",
+    "kernel",
     "study",
     "start",
     "growth",
