@@ -19,11 +19,15 @@ flags and a vm some 60 and its caller's name. It is all the memory for unread by
 """
 
 
+class Oversized(ProtocolError):
+    """A message is longer than a frame may be."""
+
+
 def framed(name: str, packed: bytes) -> bytes:
-    """Put a length and the wire version before `packed`; raises ProtocolError if that is over `MAX_FRAME`."""
+    """Put a length and the wire version before `packed`; raises `Oversized` if that is over `MAX_FRAME`."""
     length = 1 + len(packed)
     if length > MAX_FRAME:
-        raise ProtocolError(f"oversized frame: {name} has length {length}, limit {MAX_FRAME}")
+        raise Oversized(f"oversized frame: {name} has length {length}, limit {MAX_FRAME}")
     return b"%b%c%b" % (length.to_bytes(HEADER_SIZE, "big"), VERSION, packed)
 
 

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.
+"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted, 143 terminated.
 
 Bad input and an interrupt are one line on stderr. What a command prints is collected and written when it is
 over: a screen that is closed or full costs the text on it, never the files or the exit code.
@@ -12,15 +12,17 @@ import os
 import pkgutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TextIO
 
 import click
 
 import sim.commands
 from protocol.errors import VmapsimError
-from sim.commands import BAD_INPUT, INTERRUPTED, Session, printable
+from sim.commands import BAD_INPUT, INTERRUPTED, TERMINATED, Session, printable
+from sim.errors import is_interrupt
 
 LONGEST_WORD = 300
 """Characters of a word in a message; from a longer one the middle is left out."""
@@ -29,14 +31,47 @@ LONGEST_WORD = 300
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give the exit code. Errors that users cause are one line on stderr."""
     session = Session(terminal=sys.stdout is not None and sys.stdout.isatty())
+    with _terminable() as terminated:
+        try:
+            return _run_and_show(sys.argv[1:] if arguments is None else arguments, session)
+        except BaseException as error:
+            if not is_interrupt(error):
+                raise
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # one line is enough for the impatient, too
+            _complain(f"{'terminated' if terminated else 'interrupted'}; {session.told()}")
+            return TERMINATED if terminated else INTERRUPTED
+
+
+@contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """Let SIGTERM end a command in order, as an interrupt does; gives the signals that came.
+
+    It becomes an interrupt, which trio knows to raise where it can be. Where interrupts are ignored, as a shell has
+    it for what runs in the background, they are blocked instead, until then.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # signals are the main thread's
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    interrupted = signal.getsignal(signal.SIGINT)
+    if interrupted == signal.SIG_IGN:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    terminated = signal.signal(signal.SIGTERM, end)
     try:
-        return _run_and_show(sys.argv[1:] if arguments is None else arguments, session)
-    except BaseException as error:
-        if not _is_interrupt(error):
-            raise
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one line is enough for the impatient, too
-        _complain(f"interrupted; {session.told()}")
-        return INTERRUPTED
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, terminated)
+        if interrupted == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _run_and_show(arguments: Sequence[str], session: Session) -> int:
@@ -46,7 +81,9 @@ def _run_and_show(arguments: Sequence[str], session: Session) -> int:
             code = _invoke(arguments, session)
     except click.ClickException as error:
         code = _complain(error.format_message())
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         theirs = list(_users(error))
         if None in theirs:
             raise
@@ -67,16 +104,9 @@ def _invoke(arguments: Sequence[str], session: Session) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _is_interrupt(error: BaseException) -> bool:
-    """Whether it is one, alone or among what the actors raised meanwhile."""
-    return isinstance(error, KeyboardInterrupt) or (
-        isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None
-    )
-
-
-def _users(error: Exception) -> Iterator[Exception | None]:
+def _users(error: BaseException) -> Iterator[Exception | None]:
     """Give of an error, or of each of a group, the one that a user caused; None where no user did."""
-    if isinstance(error, ExceptionGroup):
+    if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from _users(one)
     elif isinstance(error, VmapsimError):

@@ -6,7 +6,7 @@ they are: without replications nobody can say which of them is chance (`study` c
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,29 +103,55 @@ def _read(path: Path) -> Mapping[str, Any]:
     return read
 
 
+@frozen
+class _Side:
+    """What a file of results says: what was asked, by key, and what was found."""
+
+    asked: dict[str, Any]
+    found: dict[str, Any]
+    """Of a run, metrics by name; of a study, rows of cells by their levels."""
+
+
+def _side(path: Path, of: Callable[[Mapping[str, Any]], _Side]) -> _Side:
+    read = _read(path)
+    try:
+        return of(read)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found = f"no whole results ({type(error).__name__}: {error})"
+        raise BadInput(str(path), found, "a file as run or study wrote it") from None
+
+
+def _of_run(results: Mapping[str, Any]) -> _Side:
+    asked = dict(_leaves({"engine": results["engine"], **results["scenario"]}))
+    return _Side(asked, metrics_of(results))
+
+
+def _of_study(study: Mapping[str, Any]) -> _Side:
+    factors = study["study"]["factors"]
+    cells = {", ".join(f"{name}={row[name]}" for name in factors) or "the only cell": row for row in study["cells"]}
+    return _Side(dict(_leaves({"code": study["code"], **study["study"]})), cells)
+
+
 def _compared_runs(a: Path, b: Path) -> Comparison:
-    both = [{name: _read(path) for name, path in _run_files(folder).items()} for folder in (a, b)]
+    both = [{name: _side(path, _of_run) for name, path in _run_files(folder).items()} for folder in (a, b)]
     asked: dict[str, tuple[Any, Any]] = {}
     figures: list[Figure] = []
     for name in both[0].keys() & both[1].keys():
-        sides = [dict(_leaves({"engine": side[name]["engine"], **side[name]["scenario"]})) for side in both]
-        asked |= {f"{name}: {key}" if name else key: values for key, values in _different(*sides).items()}
+        different = _different(*(side[name].asked for side in both))
+        asked |= {f"{name}: {key}" if name else key: values for key, values in different.items()}
     for name in both[0]:
         if name in both[1]:
-            metrics = [metrics_of(side[name]) for side in both]
-            figures += [
-                Figure(name, key, metrics[0][key], metrics[1][key], None) for key in metrics[0] if key in metrics[1]
-            ]
+            ours, theirs = (side[name].found for side in both)
+            figures += [Figure(name, key, ours[key], theirs[key], None) for key in ours if key in theirs]
     return Comparison((a, b), dict(sorted(asked.items())), figures, _only(both[0], both[1]))
 
 
 def _compared_studies(a: Path, b: Path) -> Comparison:
-    both = [_read(folder / "study.json") for folder in (a, b)]
-    cells = [{_cell_name(study, row): row for row in study["cells"]} for study in both]
-    sides = [dict(_leaves({"code": study["code"], **study["study"]})) for study in both]
+    both = [_side(folder / "study.json", _of_study) for folder in (a, b)]
+    cells = [side.found for side in both]
     return Comparison(
         (a, b),
-        _different(*sides),
+        _different(*(side.asked for side in both)),
         [
             Figure(name, metric, row[metric], cells[1][name][metric], _apart(row, cells[1][name], metric))
             for name, row in cells[0].items()
@@ -135,10 +161,6 @@ def _compared_studies(a: Path, b: Path) -> Comparison:
         ],
         _only(cells[0], cells[1]),
     )
-
-
-def _cell_name(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={row[name]}" for name in study["study"]["factors"]) or "the only cell"
 
 
 def _apart(a: Mapping[str, Any], b: Mapping[str, Any], metric: str) -> bool | None:

@@ -17,6 +17,13 @@ def first_of(error: BaseException) -> BaseException:
     return error
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether somebody interrupted: alone, or among what the actors raised meanwhile."""
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None
+    )
+
+
 def one_line(error: BaseException) -> str:
     """Say in a line what went wrong: of several errors, the first."""
     first = first_of(error)

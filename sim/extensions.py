@@ -193,7 +193,7 @@ def _executed(source: bytes, path: str, where: str) -> ModuleType:
     sys.modules[name] = module
     try:
         exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 (what an extension is for)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found = " ".join(f"{type(error).__name__} on import: {error}".split())
         raise BadInput(where, found, "a Python module that can be imported") from None
     return module

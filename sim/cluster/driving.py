@@ -23,6 +23,7 @@ from protocol.area import VmapArea
 from protocol.connection import PROTOCOL
 from protocol.envelopes import Hello
 from protocol.errors import VmapsimError
+from protocol.frames import Oversized
 from protocol.freed import rules_of
 from protocol.messages import (
     LIST_MOST,
@@ -45,7 +46,7 @@ from protocol.messages import (
 )
 from sim.cluster.desk import Desk
 from sim.cluster.members import Members
-from sim.errors import BadInput
+from sim.errors import BadInput, first_of
 from sim.faults import patience_of
 from sim.garbage import rare_collections
 from sim.scenario import Scenario
@@ -54,6 +55,9 @@ from sim.workloads import plan
 
 LISTED = 2048
 """Areas in one listing, and in one batch of the preload: below the limit of every server."""
+
+LATE_S = 1.0
+"""After how long a member that is not there is spoken of."""
 
 CONNECT_S = 30.0
 """How long members may take to be there."""
@@ -77,24 +81,32 @@ def drive(
     progress: Progress = lambda _done, _total: None,
     crash: Crash | None = None,
     around: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] | None = None,
+    waiting: Callable[[str], None] = lambda _text: None,
 ) -> Outcome:
     """Run a scenario's clients against members; `members` is told whether the workload needs the free space.
 
-    `around` runs what it is given, with whatever that needs around it. Raises `BadInput`, `MemberRefused`,
+    `around` runs what it is given, with whatever that needs around it; `waiting` is told of members that keep the
+    run waiting. Raises `BadInput`, `MemberRefused`,
     `Unreachable`, and an `ExceptionGroup` when a client fails.
     """
     if scenario.faults.crashes and crash is None:
         raise BadInput("faults.crashes", "crashes of members that others started", "none; `cluster` has them")
     workload = plan(scenario, beside)
     system = System(scenario, workload, "cluster")
-    run = _Run(system, members(workload.uses_free_space), progress, crash)
+    run = _Run(system, members(workload.uses_free_space), progress, crash, waiting)
 
     async def whole() -> None:
         await (run.run() if around is None else around(run.run))
 
     with rare_collections():
         cpu_s = time.process_time()
-        trio.run(whole)
+        try:
+            trio.run(whole)
+        except ExceptionGroup as errors:
+            if not isinstance(first := first_of(errors), Oversized):
+                raise
+            found = f"{scenario.batch.areas}, and {first}"
+            raise BadInput("batch.areas", found, "batches each session of which fits a message") from None
         system.recorder.finish(run.clocks.world_ns)
         verdicts = system.judge(run.remains)
         run.clocks.cpu_s = time.process_time() - cpu_s
@@ -105,11 +117,19 @@ def drive(
 class _Run:
     """One drive: what it needs, and what it found."""
 
-    def __init__(self, system: System, members: Members, progress: Progress, crash: Crash | None) -> None:
+    def __init__(
+        self,
+        system: System,
+        members: Members,
+        progress: Progress,
+        crash: Crash | None,
+        waiting: Callable[[str], None],
+    ) -> None:
         self._system = system
         self._members = members
         self._progress = progress
         self._crash = crash
+        self._waiting = waiting
         self._patience = patience_of(system.scenario.faults, "cluster")
         self._uses_vmalloc = system.workload.window is not None
         page_size = system.scenario.space.page_size
@@ -171,8 +191,11 @@ class _Run:
                 link = Link(member.endpoint, hello, self._members.certificates)
                 links.update(dict.fromkeys(addresses, link))
                 self._links.append(link)
-                with trio.move_on_after(CONNECT_S) as limit:
-                    await nursery.start(keep, link)
+                async with trio.open_nursery() as telling:
+                    telling.start_soon(self._tell_late, link)
+                    with trio.move_on_after(CONNECT_S) as limit:
+                        await nursery.start(keep, link)
+                    telling.cancel_scope.cancel()
                 if limit.cancelled_caught:
                     raise Unreachable(f"{member.endpoint}: no member there in {CONNECT_S:g} s ({link.last_break})")
                 if self._uses_vmalloc and link.areas < LIST_MOST:
@@ -180,6 +203,10 @@ class _Run:
                     raise BadInput(f"{member.endpoint}: --areas", str(link.areas), needed)
             yield links
             nursery.cancel_scope.cancel()
+
+    async def _tell_late(self, link: Link) -> None:
+        await trio.sleep(LATE_S)
+        self._waiting(f"waiting for the member at {link.endpoint}, up to {CONNECT_S:g} s ({link.last_break})")
 
     async def _prepare(self, desk: Desk) -> list[NodeStatistics]:
         """Find the members empty, and preload; gives the statistics after that."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHECK_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -35,6 +36,8 @@ class Session:
     terminal: bool
     out: Path = Path()
     finished: list[str] = field(default_factory=list)
+    nothing: str = "nothing was written"
+    """Says what there is while there are no results."""
     kept: Callable[[], str] | None = None
     """Says what an interrupted command can go on with, where it can."""
 
@@ -43,7 +46,7 @@ class Session:
         if self.kept is not None:
             return self.kept()
         if not self.finished:
-            return "nothing was written"
+            return self.nothing
         return f"results of {', '.join(self.finished)} are in {self.out}"
 
     def console(self, *, quiet: bool = False) -> "Console":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     name="cluster",
     short_help="Run a scenario over processes on this machine.",
     epilog="Logs of the processes are in the results' folder. "
-    "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.",
+    "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted, 143 terminated.",
 )
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.option("--processes", type=Whole(1, 64), default=4, show_default=True, help="Serve processes.")
@@ -35,6 +35,7 @@ def command(
     def run(chosen: "Scenario", beside: Path, folder: Path, progress: "Progress", _timeline: object) -> "Outcome":
         from sim.cluster.processes import run_cluster
 
+        session.nothing = f"no results were written, the processes' logs are in {folder}"
         return run_cluster(chosen, beside, folder, processes, state, progress)
 
     words = ["cluster", str(scenario), "--processes", str(processes)]

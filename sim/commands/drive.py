@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.commands import Session
+from sim.commands import Session, printable
 from sim.commands._running import Given, Order, run_file, scenario_options
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ def command(
         def hosted(needs_free: bool) -> "Members":
             return load_members(members, chosen.space.nodes, needs_free)
 
-        return drive(chosen, beside, hosted, progress=progress)
+        def waiting(text: str) -> None:
+            if not given.quiet:
+                click.echo(f"vmapsim: {printable(text)}", err=True)
+
+        return drive(chosen, beside, hosted, progress=progress, waiting=waiting)
 
     words = ["drive", str(scenario), "--members", str(members)]
     return run_file(session, scenario, given, Order("cluster", words, run))

@@ -13,7 +13,7 @@ from types import FrameType, ModuleType
 from typing import Any, TypeAlias
 
 from protocol.errors import VmapsimError
-from sim.errors import BadInput, first_of, one_line
+from sim.errors import BadInput, first_of, is_interrupt, one_line
 
 MOST_STEPS = 100_000
 """Steps of Python's interpreter that one call may take; whoever takes more is taken not to stop."""
@@ -93,7 +93,9 @@ def judged(words: str, most_steps: int = MOST_STEPS, only: str = "") -> Iterator
     sys.settrace(count)
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         if isinstance(first := first_of(error), Breach):
             raise first from None
         raise Breach(f"raises {one_line(error)}, {words}") from error

@@ -92,7 +92,7 @@ def structure(
     A costs file is looked up in the folder `beside`.
     Raises `BadInput` with a text that names the key, after `where`, or after `--set` for `set_keys`.
     """
-    table = presets.under(table, beside, where, read_toml)
+    table = presets.under(table, beside, where, _read_costs)
     scenario = _with_its_kernel(structure_as(Scenario, table, where, set_keys), table)
     _refuse_unknown_actors(scenario, where)
     if scenario.parameters:
@@ -100,6 +100,13 @@ def structure(
     if scenario.workload.kind == "trace" and not scenario.workload.file:
         raise BadInput(f"{where}: workload.file", "nothing", "a trace's file name, for workload.kind trace")
     return scenario
+
+
+def _read_costs(path: Path) -> Table:
+    """Read a costs file; what it says must hold by itself. Raises `BadInput`, with a text that names the file."""
+    table = read_toml(path)
+    structure_as(Scenario, {name: table[name] for name in ("machine", "costs") if name in table}, str(path))
+    return table
 
 
 def _place(where: str, set_keys: Set[str], key: str) -> str:

@@ -21,7 +21,7 @@ from protocol.pools import MAX_VA_SIZE_PAGES
 from sim.scenario.costs import Costs
 from sim.scenario.faults import Faults
 from sim.scenario.machine import Machine
-from sim.scenario.values import FILE, SHARE, Impossible, allowed, between, one_of
+from sim.scenario.values import FILE, SHARE, Impossible, allowed, between, one_of, power_of_two
 
 DEFAULT_KERNEL = "6.16"
 
@@ -269,8 +269,8 @@ class VmallocUse:
     `window_pages` is the size of the vmalloc space, 0 for x86_64's 32 TiB.
 
     A per-CPU chunk has an area for each of its groups (of CPUs near each other: NUMA nodes), `percpu_groups` of
-    them, `percpu_pages` long and aligned, `percpu_distance_pages` from one to the next (0: twice their length). On
-    x86_64 that is 512 pages, a huge page, and as far as their first chunk's memory happens to be.
+    them, `percpu_pages` long and aligned, from one to the next `percpu_distance_pages`, a multiple of that (0:
+    twice as much). On x86_64 that is 512 pages, a huge page, and as far as their first chunk's memory is by chance.
     """
 
     alloc: float = field(default=0.34, validator=SHARE)
@@ -292,18 +292,18 @@ class VmallocUse:
     held_areas: int = field(default=2_000, validator=between(1, 10**7))
     window_pages: int = field(default=0, validator=between(0, 2**33))
     percpu_groups: list[int] = field(factory=lambda: [1, 4], validator=_GROUPS)
-    percpu_pages: int = field(default=64, validator=between(1, 2**18))
+    percpu_pages: int = field(default=64, validator=power_of_two(2**18))
     percpu_distance_pages: int = field(default=0, validator=between(0, 2**32))
 
     def __attrs_post_init__(self) -> None:
         total = sum(self.shares.values())
         if abs(total - 1.0) > 1e-9:
             raise Impossible(" + ".join(self.shares), float(f"{total:.12g}"), "shares that sum to 1")
-        if 0 < self.percpu_distance_pages < self.percpu_pages:
+        if self.percpu_distance_pages % self.percpu_pages:
             raise Impossible(
                 "percpu_distance_pages",
                 self.percpu_distance_pages,
-                f"0, or at least percpu_pages, {self.percpu_pages}",
+                f"0, or a multiple of percpu_pages, {self.percpu_pages}",
             )
         if self.ioremap + self.module > 1.0:
             raise Impossible("ioremap + module", self.ioremap + self.module, "shares of allocations, at most 1")

@@ -44,6 +44,11 @@ def between(low: int, high: int) -> Allowed:
     return allowed(lambda value: low <= value <= high, f"an integer from {low} to {high}")
 
 
+def power_of_two(high: int) -> Allowed:
+    """Allow the powers of two from 1 to `high`."""
+    return allowed(lambda value: 0 < value <= high and not value & (value - 1), f"a power of two from 1 to {high}")
+
+
 FILE = allowed(lambda value: "\0" not in value, "a file's name")
 """Where a file is."""
 

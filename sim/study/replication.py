@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from sim.errors import is_interrupt
 from sim.extensions import Extension, install, told
 from sim.garbage import LEFTOVERS
 from sim.report.portrait import LOAD_POINTS, portrait_of
@@ -45,7 +46,9 @@ def replicate(task: Task) -> Record | Failure:
     try:
         install(task.extensions)
         return record_of(simulate(task.scenario, task.beside), first=task.replication == 0)
-    except Exception as error:
+    except BaseException as error:  # an extension can raise anything, SystemExit too
+        if is_interrupt(error):
+            raise
         return Failure(told(error))
     finally:
         LEFTOVERS.add(task.scenario.workload.operations)

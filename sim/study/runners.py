@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeAlias
 
 from attrs import define, field
@@ -130,7 +131,9 @@ def processes_start() -> bool:
     """Tell whether a process of a pool can begin: it imports the main program, which may start it over again."""
     with _processes(1) as executor:
         try:
-            executor.submit(os.getpid).result()
+            with _interrupts_kept():
+                pid = executor.submit(os.getpid)
+            pid.result()
         except BrokenProcessPool:
             return False
     return True
@@ -195,7 +198,8 @@ def _results(
     while queue or running:
         while queue and len(running) < width:
             task = queue[0]
-            running[executor.submit(work, task)] = task
+            with _interrupts_kept():
+                running[executor.submit(work, task)] = task
             queue.popleft()
         done, _pending = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
@@ -211,6 +215,17 @@ def _result_of(future: "Future[Record | Failure]") -> Record | Failure:
         raise
     except Exception as error:  # for one, Dask's KilledWorker
         return Failure(one_line(error))
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Keep interrupts until the body is over: a process that it starts gets none, not while it imports either."""
+    resource_tracker.ensure_running()  # it would let interrupts through again, before the first process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:

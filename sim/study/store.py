@@ -1,6 +1,6 @@
 """The store: every replication of a study, on disk as soon as it is over.
 
-One file, `replications.jsonl`: a line per replication, its SHA-256 in front. A line is appended, flushed and
+One file, `replications.jsonl`: a line per replication, its SHA-256 in front. A line is appended and
 synchronised before the campaign goes on, so that whatever ends the program (a signal, the power) costs at most the
 replications under way. A last line that was cut is seen by its checksum and dropped; a damaged line
 elsewhere is an error, since dropping it would hide that the disk or somebody else changed it.
@@ -18,8 +18,9 @@ import json
 import os
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from sim.errors import BadInput
 from sim.files import cannot_write, write_files
@@ -36,7 +37,7 @@ Record: TypeAlias = Mapping[str, Any]
 class Store:
     """The replications of a folder, by key."""
 
-    def __init__(self, folder: Path, file: IO[bytes]) -> None:
+    def __init__(self, folder: Path, file: FileIO) -> None:
         """Read what `file` holds; see `opened`."""
         self._folder = folder
         self._file = file
@@ -61,8 +62,9 @@ class Store:
         if key in self._records:
             return
         try:
-            self._file.write(_line(key, record))
-            self._file.flush()
+            left = memoryview(_line(key, record))
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise cannot_write(self._folder, error) from None
@@ -93,7 +95,7 @@ def opened(folder: Path) -> Iterator[Store]:
     """Open the store of `folder`, a new one where there is none, for this program alone. Raises `BadInput`."""
     path = folder / FILE
     try:
-        file = path.open("a+b")
+        file = path.open("a+b", buffering=0)  # what a full disk refuses must not wait for the file to be closed
     except OSError as error:
         raise cannot_write(folder, error) from None
     with file:

@@ -24,7 +24,10 @@ from protocol.messages import Find, Found, Insert, Inserted, ListAreas, Migrate,
 from sim.checks import Evidence
 from sim.checks.home_node import home_node
 from sim.cli import main
+from sim.cluster import driving
+from sim.cluster.members import Hosted, Members
 from sim.cluster.processes import run_cluster
+from sim.errors import BadInput, first_of
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages
 from sim.scenario.machine import Machine
@@ -154,6 +157,30 @@ def test_the_homes_tell_a_cluster_which_areas_have_moved(tmp_path: Path) -> None
         history=cluster.recorder.history,
     )
     assert home_node(untold).count == moved
+
+
+def test_a_batch_that_no_message_holds_is_refused_by_its_key(tmp_path: Path) -> None:
+    """A session of a batch is one message."""
+    mix = evolve(MIX.workload.mix, find=0.4, insert=0.1, unlink=0.1, insert_batch=0.4)
+    workload = evolve(MIX.workload, mix=mix, operations=20)
+    batch = evolve(MIX.batch, strategy="global", areas=60_000)
+    with pytest.raises(
+        BadInput, match=r"batch\.areas: found 60000, and oversized frame: Ask has .*; allowed: batches"
+    ):
+        in_cluster(evolve(MIX, workload=workload, batch=batch), tmp_path)
+
+
+def test_a_member_that_is_late_is_spoken_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that never comes is the end."""
+    monkeypatch.setattr(driving, "LATE_S", 0.0)
+    monkeypatch.setattr(driving, "CONNECT_S", 0.3)
+    endpoint = Endpoint(path=str(tmp_path / "nobody.sock"))
+    members = Members([Hosted(endpoint, tuple(range(MIX.space.nodes)), free=False)], None)
+    told: list[str] = []
+    with pytest.raises(ExceptionGroup) as caught:
+        driving.drive(MIX, tmp_path, lambda _free: members, waiting=told.append)
+    assert "no member there in 0.3 s" in str(first_of(caught.value))
+    assert [text.partition(", up to")[0] for text in told] == [f"waiting for the member at {endpoint}"]
 
 
 @pytest.mark.slow

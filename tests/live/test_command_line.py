@@ -480,6 +480,19 @@ def test_ctrl_c_ends_a_run_and_leaves_nothing(patch: str, scenario: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("ignored", [False, True], ids=["in front", "in the background"])
+def test_sigterm_ends_a_run_in_order(ignored: bool, scenario: Path, tmp_path: Path) -> None:
+    """As an interrupt does, with its own exit code; also where interrupts are ignored, as a shell has it."""
+    hears = "SIG_IGN" if ignored else "default_int_handler"
+    patch = PAUSES.replace("SIGINT", "SIGTERM")
+    code = f"import os, signal, sys\nsignal.signal(signal.SIGINT, signal.{hears})\n{patch}"
+    command = [sys.executable, "-c", f"{code}\nfrom sim.cli import main; sys.exit(main(sys.argv[1:]))"]
+    words = ["run", str(scenario), "--out", str(tmp_path / "out"), "--set", "workload.operations=1000000"]
+    done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, "vmapsim: terminated; nothing was written\n")
+    assert not (tmp_path / "out").exists()
+
+
 def test_ctrl_c_after_a_variant_says_what_there_is(tmp_path: Path) -> None:
     """The results of variants that were over stay, and the line names them."""
     path, out = tmp_path / "three.toml", tmp_path / "out"

@@ -406,6 +406,27 @@ def test_an_extension_that_gives_something_else_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_extension_that_exits_raises_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On import, when it is checked, in a run and in a study: one line, and nobody exits."""
+    study, policy, scenario = written(tmp_path), tmp_path / "raising.py", tmp_path / "plain.toml"
+    scenario.write_text("[workload]\npreload_areas = 50\n")
+    policy.write_text("import sys\nsys.exit(3)\n")
+    assert main(["check-extension", str(policy)]) == 2
+    assert "found SystemExit on import: 3; allowed: a Python module" in capsys.readouterr().err
+    policy.write_text("import sys\ndef raising(home, nr_nodes):\n    sys.exit(3)\n")
+    assert main(["check-extension", str(policy)]) == 1
+    assert "raising raises SystemExit: 3, from home node 0 of 1" in capsys.readouterr().err
+    said = f"{policy}: line 3: found SystemExit: 3; allowed: an extension that raises nothing"
+    words = ["--out", str(tmp_path / "out"), "--extension", str(policy)]
+    small = ["--set", "workload.operations=100", "--set", "lookup.policy=raising"]
+    assert main(["run", str(scenario), *words, *small]) == 2
+    assert capsys.readouterr().err == f"vmapsim: {said}\n"
+    study.write_text(study.read_text().replace('"home"]', '"raising"]'))
+    for jobs in ("1", "2"):
+        assert main(["study", str(study), *words, "--jobs", jobs]) == 1
+        assert said in capsys.readouterr().out
+
+
 def test_a_study_says_where_an_extension_raised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its cells fail, with the file and the line, on the screen and in the tables; the others do not."""
     study, policy = written(tmp_path), tmp_path / "raising.py"

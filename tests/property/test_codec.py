@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from msgpack import packb
 
 from protocol.area import ULONG_MAX, VmapArea, VmStruct
-from protocol.codec import KINDS, decode, encode
+from protocol.codec import KINDS, decode, encode, read_payload
 from protocol.errors import ProtocolError
-from protocol.frame_reader import FrameReader
-from protocol.frames import HEADER_SIZE, VERSION
+from protocol.frames import HEADER_SIZE, VERSION, FrameSplitter
 from protocol.messages import Message
 
 ints = st.integers(0, ULONG_MAX) | st.integers(0, 300)
@@ -70,13 +69,12 @@ def outcome(frame: bytes) -> Message | str:
 
 
 def read(pieces: list[bytes]) -> tuple[list[Message], str]:
-    """Feed `pieces` to a reader and give the messages and the text of the error after them, if any."""
-    reader, got = FrameReader(), list[Message]()
+    """Feed `pieces` to a splitter and give the messages and the text of the error after them, if any."""
+    splitter, got = FrameSplitter(), list[Message]()
     try:
         for piece in pieces:
-            reader.feed(piece)
-            got.extend(reader)
-        reader.close()
+            splitter.feed(piece)
+            got.extend(map(read_payload, splitter.payloads()))
     except ProtocolError as error:
         return got, str(error)
     return got, ""
@@ -122,13 +120,13 @@ def test_any_fields_are_a_message_or_refused(kind: int, fields: list[object]) ->
 
 
 @given(st.lists(messages, max_size=5), st.lists(st.integers(0, 10_000), max_size=20))
-def test_reader_gives_the_same_messages_for_every_cut(sent: list[Message], places: list[int]) -> None:
+def test_a_stream_gives_the_same_messages_for_every_cut(sent: list[Message], places: list[int]) -> None:
     stream = b"".join(map(encode, sent))
     assert read(cut(stream, places)) == (sent, "")
 
 
 @given(st.lists(messages, max_size=3), mutated() | st.binary(), st.lists(st.integers(0, 10_000), max_size=20))
-def test_reader_gives_the_same_error_for_every_cut(sent: list[Message], spoilt: bytes, places: list[int]) -> None:
+def test_a_stream_gives_the_same_error_for_every_cut(sent: list[Message], spoilt: bytes, places: list[int]) -> None:
     stream = b"".join(map(encode, sent)) + spoilt
     whole = read([stream])
     assert whole[0][: len(sent)] == sent

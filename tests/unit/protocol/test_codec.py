@@ -3,6 +3,7 @@
 import gc
 import random
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import get_args
 
@@ -11,10 +12,9 @@ from attrs import asdict
 from msgpack import ExtType, packb
 
 from protocol.area import ULONG_MAX, VmapArea, VmStruct
-from protocol.codec import KINDS, decode, encode
+from protocol.codec import KINDS, decode, encode, read_payload
 from protocol.errors import ProtocolError
-from protocol.frame_reader import FrameReader
-from protocol.frames import HEADER_SIZE, MAX_FRAME, VERSION
+from protocol.frames import HEADER_SIZE, MAX_FRAME, VERSION, FrameSplitter
 from protocol.messages import (
     AddLazyPages,
     Adopt,
@@ -165,10 +165,15 @@ def refusal(frame: bytes) -> str:
     return str(caught.value)
 
 
-def broken(reader: FrameReader) -> str:
-    """Give the text of the error that iterating `reader` raises before any message."""
+def messages_in(splitter: FrameSplitter) -> Iterator[Message]:
+    """Give the messages of the payloads that are whole."""
+    return map(read_payload, splitter.payloads())
+
+
+def broken(splitter: FrameSplitter) -> str:
+    """Give the text of the error that comes before any message."""
     with pytest.raises(ProtocolError) as caught:
-        next(iter(reader))
+        next(messages_in(splitter))
     return str(caught.value)
 
 
@@ -415,53 +420,51 @@ def test_limit_is_the_receivers_to_set() -> None:
     assert str(caught.value) == "oversized frame: length 13, limit 12"
 
 
-# -- the reader -------------------------------------------------------------------------------------
+# -- out of a stream --------------------------------------------------------------------------------
 
 MESSAGES = [message for message, _ in GOLDEN]
 STREAM = b"".join(encode(message) for message in MESSAGES)
 
 
-def test_reader_fed_at_once_gives_all_messages_in_order() -> None:
-    reader = FrameReader()
-    reader.feed(STREAM)
-    assert list(reader) == MESSAGES
-    reader.close()
+def test_a_stream_fed_at_once_gives_all_messages_in_order() -> None:
+    splitter = FrameSplitter()
+    splitter.feed(STREAM)
+    assert list(messages_in(splitter)) == MESSAGES
+    assert list(messages_in(splitter)) == []
 
 
-def test_reader_fed_byte_by_byte_gives_each_message_with_its_last_byte() -> None:
-    reader = FrameReader()
+def test_a_stream_fed_byte_by_byte_gives_each_message_with_its_last_byte() -> None:
+    splitter = FrameSplitter()
     for message in MESSAGES:
         *head, last = encode(message)
         for byte in head:
-            reader.feed(bytes([byte]))
-            assert list(reader) == []
-        reader.feed(bytes([last]))
-        assert list(reader) == [message]
-    reader.close()
+            splitter.feed(bytes([byte]))
+            assert list(messages_in(splitter)) == []
+        splitter.feed(bytes([last]))
+        assert list(messages_in(splitter)) == [message]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_reader_fed_in_random_pieces_gives_the_same_messages(seed: int) -> None:
+def test_a_stream_fed_in_random_pieces_gives_the_same_messages(seed: int) -> None:
     cuts = sorted(random.Random(seed).choices(range(len(STREAM) + 1), k=30))
-    reader, got = FrameReader(), []
+    splitter, got = FrameSplitter(), list[Message]()
     for start, end in zip([0, *cuts], [*cuts, len(STREAM)], strict=True):
-        reader.feed(STREAM[start:end])
-        got += list(reader)
-    reader.close()
+        splitter.feed(STREAM[start:end])
+        got += messages_in(splitter)
     assert got == MESSAGES
 
 
 def test_a_loop_may_be_left_and_begun_anew() -> None:
-    reader = FrameReader()
-    reader.feed(STREAM)
-    first = next(iter(reader))
-    assert [first, *reader] == MESSAGES
+    splitter = FrameSplitter()
+    splitter.feed(STREAM)
+    first = next(messages_in(splitter))
+    assert [first, *messages_in(splitter)] == MESSAGES
 
 
-def test_reader_gives_the_messages_before_the_bad_bytes_first() -> None:
-    reader = FrameReader()
-    reader.feed(encode(Released()) + framed(b"\x02") + encode(Released()))
-    messages = iter(reader)
+def test_the_messages_before_the_bad_bytes_come_first() -> None:
+    splitter = FrameSplitter()
+    splitter.feed(encode(Released()) + framed(b"\x02") + encode(Released()))
+    messages = messages_in(splitter)
     assert next(messages) == Released()
     with pytest.raises(ProtocolError, match="unknown wire version 2"):
         next(messages)
@@ -476,64 +479,37 @@ def test_reader_gives_the_messages_before_the_bad_bytes_first() -> None:
         ("00000003 01 91 63", "unknown kind 99"),
     ],
 )
-def test_broken_reader_repeats_its_error_whatever_is_asked_of_it(data: str, text: str) -> None:
+def test_bad_bytes_are_refused_as_soon_as_they_are_there(data: str, text: str) -> None:
     """The length alone is enough for the first two: no byte after it is waited for."""
-    reader = FrameReader(max_frame=32)
-    reader.feed(bytes.fromhex(data))
-    assert broken(reader) == broken(reader) == text
-    with pytest.raises(ProtocolError) as caught:
-        reader.feed(encode(Released()))
-    assert str(caught.value) == text
-    with pytest.raises(ProtocolError) as caught:
-        reader.close()
-    assert str(caught.value) == text
+    splitter = FrameSplitter(max_frame=32)
+    splitter.feed(bytes.fromhex(data))
+    assert broken(splitter) == text
 
 
-def test_frame_at_the_readers_limit_passes() -> None:
-    reader = FrameReader(max_frame=13)
-    reader.feed(encode(Find(3, START)))
-    assert list(reader) == [Find(3, START)]
+def test_frame_at_the_limit_passes() -> None:
+    splitter = FrameSplitter(max_frame=13)
+    splitter.feed(encode(Find(3, START)))
+    assert list(messages_in(splitter)) == [Find(3, START)]
 
 
-@pytest.mark.parametrize(("have", "want"), [(1, 4), (3, 4), (4, 17), (16, 17)])
-def test_stream_that_ends_within_a_frame_says_how_far_it_came(have: int, want: int) -> None:
-    text = f"stream ended within a frame: have {have} of {want} bytes"
-    reader = FrameReader()
-    reader.feed(encode(Find(3, START))[:have])
-    assert list(reader) == []
-    with pytest.raises(ProtocolError) as caught:
-        reader.close()
-    assert str(caught.value) == text
-    assert broken(reader) == text
+def test_a_splitter_whose_payloads_are_left_takes_no_more_than_a_frame() -> None:
+    splitter = FrameSplitter(max_frame=13)
+    splitter.feed(encode(Find(3, START)))
+    with pytest.raises(AssertionError, match="take payloads out before feeding more"):
+        splitter.feed(b"\x00")
 
 
-def test_bad_bytes_that_were_not_iterated_are_found_at_the_close() -> None:
-    reader = FrameReader()
-    reader.feed(bytes(4))
-    with pytest.raises(ProtocolError, match="empty frame"):
-        reader.close()
-
-
-def test_reader_that_is_not_iterated_takes_no_more_than_a_frame() -> None:
-    reader = FrameReader(max_frame=13)
-    reader.feed(encode(Find(3, START)))
-    with pytest.raises(AssertionError, match="iterate before feeding more"):
-        reader.feed(b"\x00")
-    with pytest.raises(AssertionError, match="iterate before closing"):
-        reader.close()
-
-
-def test_reader_holds_one_unfinished_frame_at_most() -> None:
+def test_a_splitter_holds_one_unfinished_frame_at_most() -> None:
     """A long stream of small pieces leaves no more behind than the frame that is under way."""
-    reader = FrameReader()
+    splitter = FrameSplitter()
     piece = STREAM[:-1]
     tracemalloc.start()
     try:
         for _ in range(200):
-            reader.feed(piece)
-            assert len(list(reader)) == len(MESSAGES) - 1
-            reader.feed(STREAM[-1:])
-            assert list(reader) == MESSAGES[-1:]
+            splitter.feed(piece)
+            assert len(list(messages_in(splitter))) == len(MESSAGES) - 1
+            splitter.feed(STREAM[-1:])
+            assert list(messages_in(splitter)) == MESSAGES[-1:]
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

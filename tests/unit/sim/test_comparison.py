@@ -98,6 +98,21 @@ def test_what_cannot_be_compared(folders: dict[str, Path], a: str, b: str, words
         compared(folders[a], folders["a"].parent / b)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("results.json", '{"schema": 1}', "no whole results .KeyError: 'engine'."),
+        ("results.json", '{"schema": 1, "engine": "virtual", "scenario": []}', "no whole results .TypeError"),
+        ("study.json", '{"schema": 1, "study": {"factors": []}}', "no whole results .KeyError: 'cells'."),
+    ],
+)
+def test_results_that_are_not_whole_are_one_line(tmp_path: Path, name: str, text: str, words: str) -> None:
+    """Somebody has cut or changed them."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match=f"{name}: found {words}.*; allowed: a file as run or study wrote it"):
+        compared(tmp_path, tmp_path)
+
+
 def test_a_run_prints_its_results_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`run --json` prints results.json and nothing else; of variants an object of them by name."""
     (tmp_path / "one.toml").write_text(SCENARIO)

@@ -60,13 +60,18 @@ def test_a_preset_can_be_set_from_outside(tmp_path: Path) -> None:
         ('[costs]\nfile = "nowhere.toml"', r"nowhere\.toml: found no such file"),
         ('[costs]\nfile = "odd.toml"', r"odd\.toml: space: found an unknown key; allowed: about, machine"),
         ('[costs]\nfile = "nested.toml"', r"nested\.toml: costs\.file: found a costs file of its own"),
-        ('[costs]\nfile = "typo.toml"', r"costs\.lock_nanos: found an unknown key"),
+        ('[costs]\nfile = "typo.toml"', r"typo\.toml: costs\.lock_nanos: found an unknown key"),
+        ('[costs]\nfile = "value.toml"', r"value\.toml: costs: found 3; allowed: a table of keys"),
+        ('[costs]\nfile = "text.toml"', r"text\.toml: costs\.lock_ns: found 'x'; allowed: an integer"),
+        ('[costs]\nlock_ns = 5\nfile = "text.toml"', r"text\.toml: costs\.lock_ns: found 'x'; allowed: an integer"),
     ],
 )
 def test_what_is_wrong_with_a_costs_file_is_said_in_one_line(tmp_path: Path, text: str, found: str) -> None:
     (tmp_path / "odd.toml").write_text("[space]\nnodes = 3\n")
     (tmp_path / "nested.toml").write_text('[costs]\nfile = "odd.toml"\n')
     (tmp_path / "typo.toml").write_text("[costs]\nlock_nanos = 3\n")
+    (tmp_path / "value.toml").write_text("costs = 3\n")
+    (tmp_path / "text.toml").write_text('[costs]\nlock_ns = "x"\n')
     with pytest.raises(BadInput, match=found) as caught:
         load(tmp_path, text)
     assert "\n" not in str(caught.value)

@@ -193,7 +193,11 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         ("[workload.vmalloc]\nmodule = 0.99", "workload.vmalloc.ioremap + module: found 1.01"),
         (
             "[workload.vmalloc]\npercpu_pages = 512\npercpu_distance_pages = 511",
-            "workload.vmalloc.percpu_distance_pages: found 511; allowed: 0, or at least percpu_pages, 512",
+            "workload.vmalloc.percpu_distance_pages: found 511; allowed: 0, or a multiple of percpu_pages, 512",
+        ),
+        (
+            "[workload.vmalloc]\npercpu_pages = 7",
+            "workload.vmalloc.percpu_pages: found 7; allowed: a power of two from 1 to 262144",
         ),
         (
             "[workload.vmalloc]\npercpu_groups = [2, 1]",

@@ -1,6 +1,8 @@
 """The store: what was acknowledged is there, whatever cut the file; nothing twice, nothing of somebody else's."""
 
 import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,25 @@ def test_the_finished_store_has_its_order_and_nothing_else(tmp_path: Path) -> No
         assert (tmp_path / "other").read_text() == "text"
         (tmp_path / FILE).unlink()
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("room", [1, 60, 100, 4096, 8192])
+def test_a_full_disk_is_one_line_and_costs_what_did_not_fit(tmp_path: Path, room: int) -> None:
+    """Wherever the disk is full, also within a line; what was added before is there."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    kept = []
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        with pytest.raises(BadInput, match="file too large; allowed: a place"), opened(tmp_path) as store:
+            for seed in range(1000):
+                store.add(("a", seed), {"text": "x" * 7})
+                kept.append(seed)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    with opened(tmp_path) as store:
+        assert [key for key, _record in store.items()] == [("a", seed) for seed in kept]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
