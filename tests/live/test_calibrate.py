@@ -107,11 +107,12 @@ def test_who_is_ended_leaves_no_half_file(tmp_path: Path, how: signal.Signals) -
         _wait_for_a_child(process.pid)
         process.send_signal(how)
         _out, error = process.communicate(timeout=60)
-    if how == signal.SIGINT:
-        assert process.returncode == 130
-        assert error.decode() == "vmapsim: interrupted; nothing was written\n"
-    else:
+    if how == signal.SIGKILL:
         assert process.returncode == -how
+    else:
+        code, word = (130, "interrupted") if how == signal.SIGINT else (143, "terminated")
+        assert process.returncode == code
+        assert error.decode() == f"vmapsim: {word}; nothing was written\n"
     assert {file.name: file.read_text() for file in out.iterdir()} == {"costs.toml": "as it was"}
 
 

@@ -115,12 +115,17 @@ def test_a_full_disk_is_one_line_and_costs_what_did_not_fit(tmp_path: Path, room
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     kept = []
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
-        with pytest.raises(BadInput, match="file too large; allowed: a place"), opened(tmp_path) as store:
+
+    def fill() -> None:
+        with opened(tmp_path) as store:
             for seed in range(1000):
                 store.add(("a", seed), {"text": "x" * 7})
                 kept.append(seed)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        with pytest.raises(BadInput, match="file too large; allowed: a place"):
+            fill()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
