@@ -7,7 +7,7 @@ kernel whose hook goes no further than node 0. The lines can be read like a real
 
 from collections.abc import Sequence
 
-from sim.simulation import Outcome
+from sim.outcome import Outcome
 from sim.vmallocinfo import VmallocInfoLine, VmStructLine, by_address, lines_of, write_vmallocinfo
 
 

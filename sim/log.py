@@ -9,8 +9,8 @@ from importlib.metadata import version
 import structlog
 from attrs import asdict
 
+from sim.outcome import Outcome
 from sim.scenario.converter import unstructure
-from sim.simulation import Outcome
 
 
 def log_of(outcome: Outcome) -> str:

@@ -11,8 +11,8 @@ from actors.vmap import Vmap
 from sim.checks import Verdict
 from sim.extensions import described
 from sim.metrics.latency import Latency
+from sim.outcome import NodeAreas, Outcome
 from sim.scenario.converter import unstructure
-from sim.simulation import NodeAreas, Outcome
 
 SCHEMA = 1
 """Raised when a key changes its meaning."""

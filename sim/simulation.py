@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, field, frozen
 
 from actors.addresses import ALL_NODES, FREE_SPACE, LAZY_PAGES, address_of_node, node_actors
 from actors.batch_inserter import BatchInserter
@@ -25,7 +24,7 @@ from actors.vmap import Vmap
 from actors.workqueue import WORKERS, Workqueue
 from actors.world import Driving, Port, Script, World
 from protocol import policies, strategies
-from protocol.area import VmapArea, ZoneLayout
+from protocol.area import ZoneLayout
 from protocol.free_machine import SPACE, FreeSpaceMachine
 from protocol.lazy_pages import LazyPagesMachine
 from protocol.machine import Machine
@@ -38,12 +37,12 @@ from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
 from sim.costs import cost_model
 from sim.errors import BadInput
-from sim.extensions import Extension, loaded
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
 from sim.history import History
 from sim.metrics.latency import Latencies
 from sim.metrics.recorder import Recorder
+from sim.outcome import BatchTotals, Clocks, NodeAreas, Outcome, Progress, Remains
 from sim.scenario.model import Scenario
 from sim.virtual import VirtualWorld
 from sim.workloads import ClientScript, Plan, plan
@@ -51,94 +50,6 @@ from sim.workloads import ClientScript, Plan, plan
 if TYPE_CHECKING:
     from actors.live import LiveWorld
     from sim.timeline.recording import Gauges, Timeline
-
-Progress = Callable[[int, int], None]
-"""Told now and then how many operations are done, and of how many."""
-
-
-@frozen
-class BatchTotals:
-    """What the batch inserters did: lock sessions and the areas in them."""
-
-    sessions: int
-    areas: int
-
-
-@frozen
-class NodeAreas:
-    """What a node holds at the end: busy, lazily freed and pooled areas, each in the order of its own list."""
-
-    node_id: int
-    busy: list[VmapArea]
-    lazy: list[VmapArea] = field(factory=list)
-    pooled: list[VmapArea] = field(factory=list)
-    purged: list[VmapArea] = field(factory=list)
-    """What a purge has taken up and not brought to its end."""
-    moved: dict[int, int] = field(factory=dict)
-    """Where areas whose home it is live instead: the node, by start address."""
-
-    @property
-    def freed(self) -> list[VmapArea]:
-        """All that is not busy."""
-        return [*self.lazy, *self.pooled, *self.purged]
-
-
-@frozen
-class Remains:
-    """What a run's machines hold at the end, wherever they are."""
-
-    nodes: list[NodeAreas]
-    """Ascending by their ids."""
-    free: list[VmapArea] | None
-    """The free ranges in address order; None where the workload does without the free space."""
-    lazy_pages: int = 0
-    """What the counter of lazily freed pages says."""
-
-
-@define
-class Clocks:
-    """What the clocks say of a run."""
-
-    world_ns: int = 0
-    """The world's own time at the end."""
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-
-
-@frozen
-class Outcome:
-    """All that a run leaves; `sim.results` makes a file of it."""
-
-    scenario: Scenario
-    engine: str
-    virtual_ns: int
-    wall_s: float
-    """Wall seconds from the first event to the last."""
-    cpu_s: float
-    """CPU seconds from the first actor's start to the last check, on all threads."""
-    events: int
-    recorder: Recorder
-    nodes: list[NodeStatistics]
-    batches: BatchTotals
-    verdicts: dict[str, Verdict]
-    facts: dict[str, int]
-    report: dict[str, Any]
-    """What the workload itself found: further keys of results.json."""
-    areas: list[NodeAreas]
-    """What each node holds at the end, ascending: what /proc/vmallocinfo would show, and the pools."""
-    vmap: Vmap | None
-    """What vmalloc did beside its nodes; None where the workload used busy trees only."""
-    faults: dict[str, int] = field(factory=dict)
-    """What went wrong, by kind; empty without `[faults]`."""
-    cluster: dict[str, Any] = field(factory=dict)
-    """What only processes have: commits, connections that broke."""
-    extensions: tuple[Extension, ...] = field(factory=loaded)
-    """What was loaded besides the program's own files."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether all checks hold."""
-        return all(verdict.ok for verdict in self.verdicts.values())
 
 
 def simulate(

@@ -49,8 +49,9 @@ from sim.cluster.members import Members
 from sim.errors import BadInput, first_of
 from sim.faults import patience_of
 from sim.garbage import rare_collections
+from sim.outcome import Clocks, NodeAreas, Outcome, Progress, Remains
 from sim.scenario import Scenario
-from sim.simulation import Clocks, NodeAreas, Outcome, Progress, Remains, System
+from sim.simulation import System
 from sim.workloads import plan
 
 LISTED = 2048

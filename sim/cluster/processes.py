@@ -31,8 +31,9 @@ from sim.cluster.driving import drive
 from sim.cluster.hosting import deal
 from sim.cluster.members import Hosted, Members
 from sim.errors import BadInput
+from sim.outcome import Outcome, Progress
 from sim.scenario import Scenario
-from sim.simulation import Outcome, Progress, strategy_of
+from sim.simulation import strategy_of
 
 STOP_S = 10.0
 """How long a process may take to stop before it is killed."""

@@ -26,10 +26,10 @@ from sim.commands import (
 )
 
 if TYPE_CHECKING:
+    from sim.outcome import Outcome, Progress
     from sim.report.portrait import Portrait
     from sim.scenario.file import ScenarioFile
     from sim.scenario.model import Scenario, Workload
-    from sim.simulation import Outcome, Progress
     from sim.timeline.recording import Timeline
 
     Runner = Callable[[Scenario, Path, Path, Progress, Timeline | None], Outcome]

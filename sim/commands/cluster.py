@@ -9,8 +9,8 @@ from sim.commands import Session, Whole
 from sim.commands._running import Given, Order, run_file, scenario_options
 
 if TYPE_CHECKING:
+    from sim.outcome import Outcome, Progress
     from sim.scenario import Scenario
-    from sim.simulation import Outcome, Progress
 
 
 @click.command(

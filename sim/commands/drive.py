@@ -10,8 +10,8 @@ from sim.commands._running import Given, Order, run_file, scenario_options
 
 if TYPE_CHECKING:
     from sim.cluster.members import Members
+    from sim.outcome import Outcome, Progress
     from sim.scenario import Scenario
-    from sim.simulation import Outcome, Progress
 
 
 @click.command(

@@ -10,8 +10,8 @@ from sim.commands import Session, Whole
 from sim.commands._running import Given, Order, StateFile, run_file, scenario_options
 
 if TYPE_CHECKING:
+    from sim.outcome import Outcome, Progress
     from sim.scenario.model import Scenario
-    from sim.simulation import Outcome, Progress
     from sim.timeline.recording import Timeline
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"

@@ -6,10 +6,11 @@ from protocol import registry
 from protocol.area import VmapArea
 from sim import workloads
 from sim.contracts import Breach, Clause, judged
+from sim.outcome import Outcome
 from sim.scenario.file import structure
 from sim.scenario.model import Scenario
 from sim.scenario.settings import Table, put_all, read_settings
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 from sim.workloads import Plan, plan
 
 SHAPES: tuple[dict[str, int], ...] = (

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from sim.metrics.histogram import value_of
 from sim.metrics.latency import Latency
 from sim.metrics.load import load_curve
-from sim.simulation import Outcome
+from sim.outcome import Outcome
 from sim.study.metrics import metrics_of
 
 Portrait: TypeAlias = Mapping[str, Any]

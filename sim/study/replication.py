@@ -8,10 +8,11 @@ from attrs import frozen
 from sim.errors import is_interrupt
 from sim.extensions import Extension, install, told
 from sim.garbage import LEFTOVERS
+from sim.outcome import Outcome
 from sim.report.portrait import LOAD_POINTS, portrait_of
 from sim.results import results_of
 from sim.scenario.model import Scenario
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 from sim.study.store import Key, Record
 
 

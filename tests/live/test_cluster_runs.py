@@ -28,11 +28,12 @@ from sim.cluster import driving
 from sim.cluster.members import Hosted, Members
 from sim.cluster.processes import run_cluster
 from sim.errors import BadInput, first_of
+from sim.outcome import Outcome
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages
 from sim.scenario.machine import Machine
 from sim.scenario.model import Batch, KernelChoices, Lookup, Migration, Mix, Space, Workload
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 from tests.live.cluster import desk_at, serving
 
 ROOT = Path(__file__).parents[2]

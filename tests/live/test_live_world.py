@@ -16,10 +16,11 @@ from protocol import registry, strategies
 from protocol.area import VmapArea
 from protocol.messages import NotFound, Reply, Request
 from protocol.work import Work
+from sim.outcome import Outcome
 from sim.scenario import Scenario
 from sim.scenario.machine import Machine
 from sim.scenario.model import Batch, Lookup, Mix, Space, Workload
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 from tests.unit.actors import ASK, FixedMachine, Seen
 
 MIX = Scenario(

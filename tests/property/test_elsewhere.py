@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.beside import Beside
+from sim.outcome import Outcome
 from sim.scenario.model import Scenario
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 
 few = settings(max_examples=8, deadline=None)
 

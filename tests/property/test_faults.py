@@ -9,11 +9,12 @@ from attrs import evolve
 from actors.errors import NoAnswer
 from protocol.kernel import KERNELS
 from sim.errors import BadInput
+from sim.outcome import Outcome
 from sim.scenario import Scenario
 from sim.scenario.faults import Crashes, Faults, Messages, Partitions, Slow
 from sim.scenario.machine import Machine
 from sim.scenario.model import Batch, KernelChoices, Mix, Space, Workload
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 
 NOWHERE = Path()
 SMALL = Scenario(

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 import protocol.strategies
 from protocol import registry
 from sim.metrics.latency import Latency
+from sim.outcome import Outcome
 from sim.scenario import Scenario
 from sim.scenario.costs import Costs
 from sim.scenario.machine import Machine
 from sim.scenario.model import Batch, Lookup, Mix, Space, Workload
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 
 NOWHERE = Path("/nonexistent")
 """Where the files of a scenario would be; the mix has none."""

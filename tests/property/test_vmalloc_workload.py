@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.kernel import KERNELS
+from sim.outcome import Outcome
 from sim.results import results_of
 from sim.scenario import Scenario
 from sim.scenario.file import structure
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 
 HERE = Path()
 

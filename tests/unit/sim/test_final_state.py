@@ -6,8 +6,9 @@ import pytest
 
 from protocol.area import VMAP_RAM, ZoneLayout
 from sim.final_state import vmallocinfo_of
+from sim.outcome import Outcome
 from sim.scenario.file import structure
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 from sim.vmallocinfo import UnpurgedLine, VmallocInfoLine, VmMapRamLine, VmStructLine, read_vmallocinfo
 
 HERE = Path(__file__).parent

@@ -11,10 +11,11 @@ from protocol.work import Work
 from sim.chance import exponential, stream
 from sim.costs.queueing import Queueing
 from sim.metrics.load import MOST, Load, load_curve
+from sim.outcome import Outcome
 from sim.placement import Placement
 from sim.results import results_of
 from sim.scenario.file import structure
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 from sim.topologies.flat import Flat
 from sim.workloads.open import deal, even, poisson
 

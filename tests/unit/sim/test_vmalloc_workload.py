@@ -15,11 +15,12 @@ from protocol.kernel import KERNELS
 from sim.errors import BadInput
 from sim.files import to_json
 from sim.metrics.recorder import Recorder
+from sim.outcome import Outcome
 from sim.results import results_of
 from sim.scenario import load_scenarios
 from sim.scenario.file import structure
 from sim.scenario.model import Scenario, VmallocTest
-from sim.simulation import Outcome, simulate
+from sim.simulation import simulate
 from sim.vmalloc_test.cases import CASES
 from sim.workloads import plan
 
