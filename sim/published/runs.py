@@ -57,7 +57,7 @@ JOBS_SCALE = [
 ]
 """The last row with other numbers of loops; 200 is `JOBS`."""
 
-SCALES = (16384, 8192, 4096, 1024, 512, 256, 128, 64)
+SCALES = (16384, 8192, 4096, 1024, 512, 256, 128, 64, 32)
 """By how much the headline is scaled down, the coarsest first."""
 
 
