@@ -136,8 +136,8 @@ CHOICES: dict[str, Choice] = {
     "lazy_counter": Choice(
         "how a purge subtracts from `vmap_lazy_nr`",
         {
-            "per-area": "for each area, at least to v6.9",
-            "per-node": "once per node, since 409faf8c97d5 of September 2024: v6.12 has it",
+            "per-area": "for each area: v6.8 to v6.10",
+            "per-node": "once per node: v6.11 by its date (409faf8c97d5, September 2024); v6.12 has it",
         },
     ),
     "drain": Choice(

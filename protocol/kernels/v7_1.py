@@ -1,4 +1,4 @@
-"""Give Linux 7.1: non-blocking allocation, one subtraction per purged node, a locked shrinker."""
+"""Give Linux 7.1: non-blocking allocation and a locked shrinker."""
 
 from attrs import evolve
 
@@ -7,13 +7,12 @@ from protocol.kernels.v6_16 import v6_16
 
 
 def v7_1() -> Kernel:
-    """Give Linux 7.1: non-blocking allocation, one subtraction per purged node, a locked shrinker."""
+    """Give Linux 7.1: non-blocking allocation and a locked shrinker."""
     return evolve(
         v6_16(),
         name="7.1",
-        summary="as 6.16, with non-blocking allocation, one subtraction per purged node, a locked shrinker",
+        summary="as 6.16, with non-blocking allocation and a locked shrinker",
         since=(7, 1),
         shrinker="purge-lock",
-        lazy_counter="per-node",
         nonblocking=True,
     )

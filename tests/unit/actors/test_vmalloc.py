@@ -277,7 +277,7 @@ def test_an_unbound_queue_gives_helpers_to_idle_cpus() -> None:
     rig.check()
 
 
-@pytest.mark.parametrize(("kernel", "times"), [("6.16", 5), ("7.1", 1)])
+@pytest.mark.parametrize(("kernel", "times"), [("6.10", 5), ("6.16", 1), ("7.1", 1)])
 def test_lazy_pages_are_subtracted_area_by_area_or_at_once(kernel: str, times: int) -> None:
     rig = Rig(kernel)
     rig.run(free(rig, rig.run(allocate(rig, 5))))

@@ -25,16 +25,24 @@ def test_the_described_values_are_those_of_the_types() -> None:
 def test_what_the_versions_changed() -> None:
     """The facts that tell the kernels apart."""
     chosen = {
-        name: (kernel.nodes, kernel.policy, kernel.busy_locks, kernel.pools, kernel.decay, kernel.shrinker)
+        name: (
+            kernel.nodes,
+            kernel.policy,
+            kernel.busy_locks,
+            kernel.pools,
+            kernel.decay,
+            kernel.shrinker,
+            kernel.lazy_counter,
+        )
         for name, kernel in KERNELS.items()
     }
     assert chosen == {
-        "6.8": ("one", "forward", 2, False, "none", "none"),
-        "v3-04": ("one", "forward", 2, False, "none", "none"),
-        "6.9": ("per-cpu", "forward", 2, True, "underflow", "unlocked"),
-        "6.10": ("per-cpu", "forward", 1, True, "underflow", "unlocked"),
-        "6.16": ("per-cpu", "backward", 1, True, "mended", "unlocked"),
-        "7.1": ("per-cpu", "backward", 1, True, "mended", "purge-lock"),
+        "6.8": ("one", "forward", 2, False, "none", "none", "per-area"),
+        "v3-04": ("one", "forward", 2, False, "none", "none", "per-area"),
+        "6.9": ("per-cpu", "forward", 2, True, "underflow", "unlocked", "per-area"),
+        "6.10": ("per-cpu", "forward", 1, True, "underflow", "unlocked", "per-area"),
+        "6.16": ("per-cpu", "backward", 1, True, "mended", "unlocked", "per-node"),
+        "7.1": ("per-cpu", "backward", 1, True, "mended", "purge-lock", "per-node"),
     }
 
 
