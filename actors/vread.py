@@ -7,14 +7,15 @@ v7.1. What the bytes of an area read as is `protocol.vread`'s; here is who is as
   with more nodes it misses the areas of all others);
 - one pass over all nodes for each area, the best so far kept locked (v6.9-rc1; a request here holds no lock
   beyond its reply, so what two locks at once cost is not modelled, only that nothing is looked up twice);
-- two passes: ask all nodes, then ask the one with the lowest area again, and all over if it has gone (v6.9-rc3).
+- two passes: ask all nodes, then ask the node of the lowest start for what is there now, and all over if nothing is
+  (v6.9-rc3 to v7.1).
 """
 
 from actors.errors import expect
 from actors.vmap import Vmap
 from actors.world import Port
 from protocol.area import VmapArea
-from protocol.messages import Areas, FindExceed, FindRange, Found
+from protocol.messages import Areas, Find, FindExceed, FindRange, Found
 from protocol.vread import Reading
 
 
@@ -28,9 +29,7 @@ async def vread_iter(vmap: Vmap, port: Port, addr: int, count: int) -> Reading:
     if vmap.kernel.vread == "node-0":
         await _read_of_node_0(vmap, port, reading)
     else:
-        area = await find_vmap_area_exceed_addr(vmap, port, addr)
-        while area is not None and not reading.add(area):
-            area = await find_vmap_area_exceed_addr(vmap, port, area.va_end)
+        await _read_area_by_area(vmap, port, reading)
     reading.finish()
     return reading
 
@@ -39,7 +38,8 @@ async def find_vmap_area_exceed_addr(vmap: Vmap, port: Port, addr: int) -> VmapA
     """Find the lowest area of all nodes that ends above `addr`.
 
     Kernel: `find_vmap_area_exceed_addr_lock()`, since v6.9. Nodes are asked one after the other, so an area can
-    come and go unseen meanwhile; with two passes the one that is given was there when its node was asked last.
+    come and go unseen meanwhile; with two passes the one that is given was there when its node was asked last: it
+    is whatever contains the lowest start then, be it another area that has come in place of the one seen before.
     """
     while True:
         lowest: VmapArea | None = None
@@ -49,9 +49,11 @@ async def find_vmap_area_exceed_addr(vmap: Vmap, port: Port, addr: int) -> VmapA
                 lowest = area
         if lowest is None or vmap.kernel.vread == "one-pass":
             return lowest
-        area = await _exceed(vmap, port, vmap.home(lowest.va_start), addr)
-        if area is not None and area.va_start == lowest.va_start:
-            return area
+        home = vmap.home(lowest.va_start)
+        port.probes += 1
+        reply = await port.call(vmap.address(home), Find(home, lowest.va_start))
+        if isinstance(reply, Found):
+            return reply.area
 
 
 async def find_vmap_area_exceed_addr_of_node_0(vmap: Vmap, port: Port, addr: int) -> VmapArea | None:
@@ -63,6 +65,15 @@ async def _exceed(vmap: Vmap, port: Port, node_id: int, addr: int) -> VmapArea |
     port.probes += 1
     reply = await port.call(vmap.address(node_id), FindExceed(node_id, addr))
     return reply.area if isinstance(reply, Found) else None
+
+
+async def _read_area_by_area(vmap: Vmap, port: Port, reading: Reading) -> None:
+    """Search for each next area, and for one more after the last that is read: `do … while` (v6.9 to v7.1)."""
+    area = await find_vmap_area_exceed_addr(vmap, port, reading.addr)
+    if area is None or area.va_start >= reading.end:
+        return
+    while area is not None and not reading.add(area):
+        area = await find_vmap_area_exceed_addr(vmap, port, area.va_end)
 
 
 async def _read_of_node_0(vmap: Vmap, port: Port, reading: Reading) -> None:

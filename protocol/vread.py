@@ -38,12 +38,22 @@ class Reading:
         return sum(max(0, min(end, run_end) - start) for start, run_end, is_data in self.runs if is_data)
 
     def add(self, area: VmapArea) -> bool:
-        """Read the next area in address order; tells whether the range is read."""
-        start, end = max(self._reached, area.va_start), min(area.va_start + self._readable(area), self.end)
-        if start < end and self._is_mapped(area):
-            self._run(self._reached, start, False)
-            self._read(area, start, end)
-        return self._reached >= self.end or area.va_end >= self.end
+        """Read the next area in address order; tells whether the walk ends here, with nothing more to be found out.
+
+        That nothing remains is seen before an area is read, not after it: who has read all that is in the range
+        looks for one more area. One that is not mapped is passed over, even if it begins after the range.
+        """
+        if self._reached >= self.end:
+            return True
+        end = area.va_start + self._readable(area)
+        if not self._is_mapped(area) or self._reached >= end:
+            return False
+        if area.va_start >= self.end:
+            return True
+        start = max(self._reached, area.va_start)
+        self._run(self._reached, start, False)
+        self._read(area, start, min(end, self.end))
+        return False
 
     def finish(self) -> None:
         """Read the rest as zeros."""

@@ -1,11 +1,16 @@
 """What looks at areas: reading across nodes, vmallocinfo, dump_obj; blocks and percpu areas; the vmlist."""
 
+from collections.abc import Callable
+
 import pytest
 from attrs import evolve
 
 from actors.vmap import Window
 from protocol.area import PAGE_SIZE, VMALLOC_START, VMAP_BLOCK, VMAP_RAM, Vm, VmapArea, VmStruct
+from protocol.busy_tree import BusyTree
+from protocol.freed import Served
 from protocol.kernel import KERNELS, Kernel, Vread
+from protocol.messages import Find, FindExceed, NodeRequest
 from tests.unit.actors.vmalloc_rig import Rig
 
 ZONE = 16 * PAGE_SIZE
@@ -44,21 +49,51 @@ def test_the_next_area_is_the_lowest_of_all_nodes(addr: int, vread: Vread) -> No
     assert asked == 4 + (vread == "two-pass" and expected is not None)
 
 
+def between_the_passes(rig: Rig, node_id: int, change: Callable[[BusyTree], object]) -> list[NodeRequest]:
+    """Have a node's tree change after its first search; gives what the node is asked, as it comes."""
+    machine = rig.nodes[node_id]
+    handle = machine.handle
+    asked: list[NodeRequest] = []
+
+    def noting(request: NodeRequest) -> Served:
+        if len(asked) == 1:
+            change(machine._nodes[node_id].tree)
+        asked.append(request)
+        return handle(request)
+
+    vars(machine)["handle"] = noting
+    return asked
+
+
 def test_an_area_that_goes_between_the_passes_is_looked_for_again() -> None:
-    rig = Rig("6.9", vmlist=VMLIST)
-    victim = rig.nodes[1]
-    handle, times = victim.handle, 0
+    """The node is asked, locked in vain, asked again; the next area is another node's."""
+    rig = Rig("6.9", vmlist=[*VMLIST[:2], *VMLIST[3:]])
+    asked = between_the_passes(rig, 1, lambda tree: tree.unlink(zone(1)))
+    assert rig.run(rig.client().find_exceed(zone(1))) == area(7)
+    assert asked == [FindExceed(1, zone(1)), Find(1, zone(1)), FindExceed(1, zone(1))]
 
-    def vanish(request: object) -> object:
-        nonlocal times
-        times += 1
-        if times == 2:
-            victim._nodes[1].tree.unlink(zone(1))
-        return handle(request)  # type: ignore[arg-type]
 
-    victim.handle = vanish  # type: ignore[method-assign, assignment]
+def test_an_area_that_comes_below_between_the_passes_is_not_seen() -> None:
+    """The second pass looks for the start that the first has found, not for the next area once more."""
+    rig = Rig("6.9", vmlist=[area(0), *VMLIST[2:]])
+    asked = between_the_passes(rig, 1, lambda tree: tree.insert(area(1)))
     assert rig.run(rig.client().find_exceed(zone(1))) == area(5)
-    assert times == 4, "asked, locked in vain, asked again, locked"
+    assert asked == [FindExceed(1, zone(1)), Find(1, zone(5))]
+
+
+def test_what_comes_in_place_of_an_area_between_the_passes_is_taken() -> None:
+    """`__find_vmap_area()` gives whatever contains the start: here a longer area that begins a page before it."""
+    longer = VmapArea(zone(5), zone(5) + 9 * PAGE_SIZE)
+    seen = VmapArea(zone(5) + PAGE_SIZE, zone(5) + 2 * PAGE_SIZE)
+    rig = Rig("6.9", vmlist=[seen, *VMLIST[3:]])
+
+    def replace(tree: BusyTree) -> None:
+        tree.unlink(seen.va_start)
+        tree.insert(longer)
+
+    asked = between_the_passes(rig, 1, replace)
+    assert rig.run(rig.client().find_exceed(zone(1))) == longer
+    assert asked == [FindExceed(1, zone(1)), Find(1, seen.va_start)]
 
 
 def test_hooked_to_node_0_a_read_misses_what_all_other_nodes_have() -> None:
@@ -85,11 +120,26 @@ def test_hooked_to_node_0_the_next_area_is_another_one() -> None:
     assert rig.run(rig.client().find_exceed(zone(0))) == area(0)
 
 
-def test_reading_across_nodes_asks_them_all_for_each_area() -> None:
-    """n + 1 locks per area, and n more to see that there is no next one."""
+@pytest.mark.parametrize(
+    ("first", "end", "searches"),
+    [
+        pytest.param(zone(0), zone(11), [5, 5, 5, 5, 5, 4], id="all areas, after which there is none"),
+        pytest.param(zone(0), zone(0) + PAGE_SIZE, [5, 5], id="an area's data, and the search for the next"),
+        pytest.param(zone(0), zone(0) + 1, [5, 5], id="a byte, and the search for the next"),
+        pytest.param(zone(10), zone(10) + PAGE_SIZE, [5, 4], id="the last area's data: the search finds nothing"),
+        pytest.param(zone(0), zone(1), [5, 5], id="an area and a hole: the next area tells where it ends"),
+        pytest.param(zone(0) + 2 * PAGE_SIZE, zone(1), [5], id="a hole"),
+        pytest.param(zone(0) + PAGE_SIZE, zone(0) + 2 * PAGE_SIZE, [5, 5], id="a guard page"),
+        pytest.param(zone(11), zone(12), [4], id="nothing, and nothing after it"),
+    ],
+)
+def test_reading_across_nodes_asks_them_all_for_each_area_and_once_more(
+    first: int, end: int, searches: list[int]
+) -> None:
+    """n + 1 locks per search, n if there is no next one; that nothing remains is seen only after a search."""
     rig = Rig("6.9", vmlist=VMLIST)
-    rig.run(rig.client().vread(zone(0), zone(11) - zone(0)))
-    assert sum(rig.holds(f"busy/{node_id}") for node_id in range(4)) == 5 * 5 + 4
+    rig.run(rig.client().vread(first, end - first))
+    assert sum(rig.holds(f"busy/{node_id}") for node_id in range(4)) == sum(searches)
 
 
 @pytest.mark.parametrize(

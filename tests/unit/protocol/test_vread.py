@@ -68,6 +68,27 @@ def test_a_block_reads_by_its_bitmap() -> None:
 
 def test_bytes_of_a_page_can_be_read_apart() -> None:
     reading = Reading(page(2) - 10, 30, VmapBlocks([0]))
-    assert reading.add(area(2, 6))
+    assert not reading.add(area(2, 6))
     reading.finish()
     assert reading.runs == [(page(2) - 10, page(2), False), (page(2), page(2) + 20, True)]
+
+
+@pytest.mark.parametrize(
+    ("before", "one", "ends"),
+    [
+        pytest.param([], area(2, 6), False, id="there is more to read"),
+        pytest.param([], area(0, 20), False, id="all is read, which is seen at the next area"),
+        pytest.param([area(0, 20)], area(20, 22), True, id="nothing remains"),
+        pytest.param([area(0, 20)], area(20, 22, None), True, id="nothing remains, whatever comes"),
+        pytest.param([area(2, 6)], area(12, 15), True, id="zeros to the end of the range"),
+        pytest.param([area(2, 6)], area(12, 15, None), False, id="nobody's is passed over, wherever it is"),
+        pytest.param([area(2, 6)], area(12, 15, Vm.ALLOC | Vm.UNINITIALIZED), False, id="so is what is not ready"),
+        pytest.param([], area(-3, 1), False, id="only its guard page is in the range"),
+    ],
+)
+def test_where_a_walk_ends(before: list[VmapArea], one: VmapArea, ends: bool) -> None:
+    """As vread_iter() does: it asks whether anything remains before it reads an area, and not after."""
+    reading = Reading(page(0), 10 * PAGE_SIZE, VmapBlocks([0]))
+    for area_before in before:
+        assert not reading.add(area_before)
+    assert reading.add(one) is ends
