@@ -118,10 +118,3 @@ class ZoneLayout:
     def zones_spanned(self, area: VmapArea) -> int:
         """Count the zones that `area` reaches into, at least 1."""
         return (area.va_end - 1) // self.zone_size - area.va_start // self.zone_size + 1
-
-    def zones_behind(self, addr: int, area: VmapArea) -> int:
-        """Count the zones between `addr` and the start of `area`: the k of the probe formulas.
-
-        With n nodes a backward search asks `k mod n + 1` of them and a forward search `(-k) mod n + 1`.
-        """
-        return addr // self.zone_size - area.va_start // self.zone_size

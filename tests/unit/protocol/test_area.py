@@ -90,22 +90,6 @@ def test_zones_spanned_counts_every_zone_that_is_reached_into(va_start: int, va_
     assert ZoneLayout(3, ZONE).zones_spanned(VmapArea(va_start, va_end)) == zones
 
 
-@pytest.mark.parametrize(
-    ("addr", "zones"),
-    [
-        pytest.param(24, 0, id="at the start"),
-        pytest.param(31, 0, id="last of the first zone"),
-        pytest.param(32, 1, id="first of the second"),
-        pytest.param(47, 1, id="last of the second"),
-        pytest.param(99, 5, id="last byte of the area"),
-    ],
-)
-def test_zones_behind_counts_borders_and_not_bytes(addr: int, zones: int) -> None:
-    """The number of nodes has no part in it: the ring is the policies' business."""
-    for nr_nodes in (1, 3, 8):
-        assert ZoneLayout(nr_nodes, ZONE).zones_behind(addr, VmapArea(24, 100)) == zones
-
-
 @pytest.mark.parametrize(("nr_nodes", "zone_size"), [(0, ZONE), (-1, ZONE), (1, 0), (1, -16)])
 def test_a_layout_has_a_node_and_zones_have_a_size(nr_nodes: int, zone_size: int) -> None:
     with pytest.raises(ValueError, match="must be >= 1"):
