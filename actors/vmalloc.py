@@ -36,10 +36,10 @@ async def alloc_vmap_area(
     """Allocate an area of `size` bytes in `[vstart, vend]` and insert it into the busy tree of its address.
 
     Kernel: `alloc_vmap_area()`, v6.8 to v7.1. From the pool of the CPU's node, else from the free space; if
-    that is out of room, once more after all has been purged, unless the caller must not sleep. None when there
-    is no room at all: the kernel's warning is counted in `Vmap.warnings`. Raises `BadRange` for a size that is no
-    multiple of the page size, an alignment that is no power of two (-EINVAL), and for a caller that must not sleep
-    where the kernel's may (`might_sleep`).
+    that is out of room, once more after all has been purged, and over again as long as `Vmap.vmap_notify_list`
+    frees anything, unless the caller must not sleep. None when there is no room at all: the kernel's warning is
+    counted in `Vmap.warnings`. Raises `BadRange` for a size that is no multiple of the page size, an alignment that
+    is no power of two (-EINVAL), and for a caller that must not sleep where the kernel's may (`might_sleep`).
     """
     if size <= 0 or size % vmap.page_size or align <= 0 or align & (align - 1):
         raise BadRange(f"size {size} with align {align}: -EINVAL")
@@ -80,14 +80,31 @@ async def node_alloc(
 async def _alloc_from_free_space(
     vmap: Vmap, port: Port, size: int, align: int, vstart: int, vend: int, *, may_block: bool
 ) -> VmapArea | None:
-    for last in (not may_block, True):
+    purged = False
+    while True:
         reply = await port.call(FREE_SPACE, Allocate(size, align, vstart, vend))
         if not isinstance(reply, NotFound):
             return expect(reply, Allocated).area
-        if last:
-            break
-        await reclaim_and_purge_vmap_areas(vmap, port)
-    return None
+        if not may_block:
+            return None
+        if not purged:
+            await reclaim_and_purge_vmap_areas(vmap, port)
+            purged = True
+        elif await _call_vmap_notify_list(vmap, port):
+            purged = False
+        else:
+            return None
+
+
+async def _call_vmap_notify_list(vmap: Vmap, port: Port) -> int:
+    """Ask all who may have something to spare; gives the pages that they freed, lazily.
+
+    Kernel: `blocking_notifier_call_chain(&vmap_notify_list, …)`, v6.8 to v7.1; i915 and msm answer.
+    """
+    freed = 0
+    for notifier in vmap.vmap_notify_list:
+        freed += await notifier(vmap, port)
+    return freed
 
 
 async def setup_vmalloc_vm(vmap: Vmap, port: Port, area: VmapArea, vm: VmStruct) -> VmapArea:

@@ -79,6 +79,8 @@ class Vmap:
     """The most pages that a free found lazily freed, its own included."""
     undrained_excess: int = 0
     """Lazy pages above the bound that a free found and no drain has begun after; 0 if there are none."""
+    vmap_notify_list: "list[PurgeNotifier]" = field(factory=list)
+    """Who is asked to free what they can spare when there is no room (kernel: register_vmap_purge_notifier())."""
     lock_stat: Callable[[], Sequence[FifoLock]] = tuple
     """Gives all locks with their statistics (kernel: /proc/lock_stat)."""
     warnings: Counter[str] = field(factory=Counter)
@@ -150,3 +152,6 @@ class Vmap:
 
 WorkFunction: TypeAlias = Callable[[Vmap, Port], Coroutine[Any, Any, None]]
 """A flow that a kworker can run."""
+
+PurgeNotifier: TypeAlias = Callable[[Vmap, Port], Coroutine[Any, Any, int]]
+"""Frees areas for the one who finds no room, and gives how many pages they had."""

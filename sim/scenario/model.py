@@ -266,7 +266,9 @@ class VmallocUse:
     on. Of the allocations `ioremap` are I/O mappings and `module` go to the module range, `nonblocking` must not
     sleep (for kernels that can). `interior` is the share of addresses that are no area's start; of `dump_obj` it is
     any object in an area. `held_areas` is how many areas each CPU keeps: with more it frees instead of allocating.
-    `window_pages` is the size of the vmalloc space, 0 for x86_64's 32 TiB.
+    `window_pages` is the size of the vmalloc space, 0 for x86_64's 32 TiB. `cached_areas` is how many areas a CPU
+    leaves mapped after their last use, as graphics drivers do, until it has more of them or, by vmap_notify_list,
+    somebody who finds no room asks for all of them.
 
     A per-CPU chunk has an area for each of its groups (of CPUs near each other: NUMA nodes), `percpu_groups` of
     them, `percpu_pages` long and aligned, from one to the next `percpu_distance_pages`, a multiple of that (0:
@@ -290,6 +292,7 @@ class VmallocUse:
     nonblocking: float = field(default=0.0, validator=SHARE)
     interior: float = field(default=0.10, validator=SHARE)
     held_areas: int = field(default=2_000, validator=between(1, 10**7))
+    cached_areas: int = field(default=0, validator=between(0, 10**7))
     window_pages: int = field(default=0, validator=between(0, 2**33))
     percpu_groups: list[int] = field(factory=lambda: [1, 4], validator=_GROUPS)
     percpu_pages: int = field(default=64, validator=power_of_two(2**18))

@@ -8,6 +8,7 @@ Sizes and alignments are those of a real kernel: the 16,256 allocations of confi
 which a third are thread stacks (4 pages and a guard page, aligned to 16 KiB).
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import accumulate
@@ -17,9 +18,10 @@ from typing import TypeAlias
 
 from attrs import define, field
 
+from actors.freeing import remove_vm_area
 from actors.vmalloc_client import VmallocClient
-from actors.vmap import MODULES, Window
-from actors.world import Driving
+from actors.vmap import MODULES, Vmap, Window
+from actors.world import Driving, Port
 from protocol.area import VMALLOC_END, VMALLOC_START, Vm, VmapArea, VmStruct, ZoneLayout
 from protocol.vmap_block import VMAP_MAX_ALLOC
 from sim.chance import stream
@@ -114,6 +116,8 @@ class _Cpu:
     looks: Looks
     maps: list[Mapped] = field(factory=list)
     chunks: list[tuple[VmapArea, ...]] = field(factory=list)
+    cached: deque[VmapArea] = field(factory=deque)
+    """Areas that nobody uses any more and that are still mapped, the one that has been for longest first."""
     random: Random = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -155,18 +159,31 @@ class _Cpu:
     def held(self) -> dict[int, VmapArea]:
         """Give all areas that are busy and stay so until this CPU frees them, by their starts."""
         chunks = (area for chunk in self.chunks for area in chunk)
-        return {area.va_start: area for area in (*self.areas, *chunks)}
+        return {area.va_start: area for area in (*self.areas, *self.cached, *chunks)}
+
+    async def give_back(self, vmap: Vmap, port: Port) -> int:
+        """Free all that is cached, for whoever has no room (kernel: i915_gem_shrinker_vmap()); gives its pages."""
+        freed = 0
+        while self.cached:
+            since = port.accounts
+            area = await remove_vm_area(vmap, port, self.cached.popleft().va_start)
+            assert area is not None, "a cached area was freed by somebody else"
+            port.complete_part("free", since, area.va_start, area)
+            freed += area.size // vmap.page_size
+        return freed
 
 
 async def _run(client: VmallocClient, *, cpu: _Cpu, machine: list[_Cpu], operations: int) -> None:
     """Carry out one CPU's operations; what there is nothing for is an allocation instead, and too much a free."""
     think_ns = cpu.scenario.workload.think_ns
+    if cpu.use.cached_areas:
+        client.vmap.vmap_notify_list.append(cpu.give_back)
     for name in cpu.operations(operations):
         if think_ns:
             await client.sleep(think_ns)
         match name:
             case "free" if cpu.areas:
-                await client.vfree(cpu.take().va_start)
+                await _free(client, cpu)
             case "find" if cpu.areas:
                 _area, addr, interior = cpu.address()
                 await client.find(addr, "find_interior" if interior else "find")
@@ -192,7 +209,7 @@ async def _run(client: VmallocClient, *, cpu: _Cpu, machine: list[_Cpu], operati
             case "vmallocinfo":
                 await _list(client, cpu, machine)
             case _ if len(cpu.areas) >= cpu.use.held_areas:
-                await client.vfree(cpu.take().va_start)
+                await _free(client, cpu)
             case _:
                 await _alloc(client, cpu)
 
@@ -225,6 +242,13 @@ async def _alloc(client: VmallocClient, cpu: _Cpu) -> None:
         beside_ns = costs.call_ns + pages * costs.page_ns
         if beside_ns:
             await client.sleep(beside_ns)
+
+
+async def _free(client: VmallocClient, cpu: _Cpu) -> None:
+    """Free an area, or the one that has been cached for longest and is one too many with it."""
+    cpu.cached.append(cpu.take())
+    if len(cpu.cached) > cpu.use.cached_areas:
+        await client.vfree(cpu.cached.popleft().va_start)
 
 
 async def _map(client: VmallocClient, cpu: _Cpu) -> None:

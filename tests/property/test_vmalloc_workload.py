@@ -1,6 +1,7 @@
 """Whole runs of the workload that uses vmalloc: all checks hold, on every kernel, and a run repeats to the byte."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -12,6 +13,7 @@ from sim.outcome import Outcome
 from sim.results import results_of
 from sim.scenario import Scenario
 from sim.scenario.file import structure
+from sim.scenario.model import VmallocUse
 from sim.simulation import simulate
 
 HERE = Path()
@@ -37,7 +39,7 @@ ALL = {
 }
 
 
-def scenario(kernel: str, seed: int = 1, cpus: int = 3, **use: float) -> Scenario:
+def scenario(kernel: str, seed: int = 1, cpus: int = 3, **use: Any) -> Scenario:
     """A short run; with `use` its shares and sizes are others."""
     return structure(
         {
@@ -85,11 +87,15 @@ def test_live_the_same_scripts_leave_everything_in_order(kernel: str) -> None:
     cpus=st.integers(1, 5),
     held=st.integers(1, 60),
     window=st.sampled_from([0, 3_000, 6_000]),
+    cached=st.sampled_from([0, 10, 1_000]),
 )
 @settings(max_examples=25, deadline=None, print_blob=True)
-def test_checks_hold_whatever_runs_out(kernel: str, seed: int, cpus: int, held: int, window: int) -> None:
-    """Small windows: allocations fail, purges empty the pools, blocks are reclaimed."""
+def test_checks_hold_whatever_runs_out(
+    kernel: str, seed: int, cpus: int, held: int, window: int, cached: int
+) -> None:
+    """Small windows: allocations fail, purges empty the pools, blocks are reclaimed, cached areas asked for."""
     use = {"held_areas": held, "window_pages": window, "nonblocking": 0.3 * KERNELS[kernel].nonblocking}
+    use["cached_areas"] = cached
     judged(simulate(scenario(kernel, seed, cpus, **use), HERE))
 
 
@@ -100,6 +106,30 @@ def test_an_allocation_that_fails_is_an_operation_and_the_kernels_warning_is_kep
     warnings = results["vmap"]["warnings"]
     assert all(text.startswith("vmalloc_node_range for size") for text in warnings)
     assert 0 < sum(warnings.values()) <= failed
+
+
+def allocs_and_frees(cpus: int, cached_areas: int, **use: Any) -> dict[str, Any]:
+    """The results of a run that does nothing else."""
+    nothing_else: dict[str, Any] = dict.fromkeys(VmallocUse().shares, 0.0) | {
+        "alloc": 0.5,
+        "free": 0.5,
+        "cached_areas": cached_areas,
+    }
+    return results_of(judged(simulate(scenario("6.16", cpus=cpus, **nothing_else, **use), HERE)))
+
+
+def test_what_is_cached_is_freed_for_who_finds_no_room() -> None:
+    """The cache never fills, so all that is freed was asked for; it is enough for every allocation."""
+    results = allocs_and_frees(1, 10_000, held_areas=20, window_pages=3_000, module=0.0)
+    assert results["latency"]["free"]["count"] > 100
+    assert "alloc_failed" not in results["latency"]
+    assert results["vmap"]["warnings"] == {}
+
+
+def test_an_area_is_freed_when_it_is_one_too_many_in_the_cache() -> None:
+    """As many frees less as there are areas in the three CPUs' caches at the end."""
+    frees = [allocs_and_frees(3, cached)["latency"]["free"]["count"] for cached in (0, 7)]
+    assert frees[0] - frees[1] == 3 * 7
 
 
 def test_a_drain_that_is_queued_while_one_runs_waits_for_it() -> None:

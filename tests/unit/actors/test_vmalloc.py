@@ -3,8 +3,10 @@
 import pytest
 from attrs import evolve
 
+from actors.freeing import remove_vm_area
 from actors.purge import flush_tlb_kernel_range
-from actors.vmap import Window
+from actors.vmap import Vmap, Window
+from actors.world import Port
 from protocol.area import PAGE_SIZE, VMALLOC_START, Vm, VmapArea, VmStruct, encode_vn_id
 from protocol.errors import BadRange
 from protocol.kernel import KERNELS, Kernel, lazy_max_pages
@@ -182,10 +184,45 @@ def test_running_out_empties_the_pools_of_all_nodes() -> None:
     rig.check()
 
 
+def test_when_a_purge_is_not_enough_the_notifiers_free_and_what_they_free_is_purged() -> None:
+    """Each time anything was freed all begins again, the purge too; when nothing is, that is the end of it."""
+    rig = Rig("6.16", window=SMALL)
+    spare = rig.run(allocate(rig, 32))
+    asked: list[str] = []
+
+    async def has_nothing(_vmap: Vmap, _port: Port) -> int:
+        asked.append("nothing")
+        return 0
+
+    async def has_areas(vmap: Vmap, port: Port) -> int:
+        asked.append("areas")
+        freed = [await remove_vm_area(vmap, port, spare.pop(0).va_start) for _ in range(min(2, len(spare)))]
+        return sum(area.size // PAGE_SIZE for area in freed if area is not None)
+
+    rig.vmap.vmap_notify_list += [has_nothing, has_areas]
+    got = rig.run(rig.client().vmalloc(7 * PAGE_SIZE))
+    assert got is not None
+    assert (len(spare), asked) == (28, ["nothing", "areas"] * 2)
+    assert [purge.npurged for purge in rig.vmap.purges] == [0, 2, 2]
+    assert not rig.vmap.warnings
+    rig.check()
+    assert rig.run(rig.client().vmalloc(128 * PAGE_SIZE)) is None, "more than there is"
+    assert spare == []
+    assert [purge.npurged for purge in rig.vmap.purges] == [0, 2, 2, 0, *[2] * 14]
+    assert asked[4:] == ["nothing", "areas"] * 15, "the last time they have nothing"
+    assert sum(rig.vmap.warnings.values()) == 1
+    rig.check()
+
+
 def test_who_must_not_sleep_is_not_helped_by_a_purge() -> None:
-    """-EBUSY at once, where the kernel can do that at all."""
+    """-EBUSY at once, where the kernel can do that at all; nobody is asked to free anything."""
     rig = Rig("7.1", window=SMALL)
     rig.run(free(rig, rig.run(allocate(rig, 32))))
+
+    async def must_not_be_asked(_vmap: Vmap, _port: Port) -> int:
+        raise AssertionError("asked")
+
+    rig.vmap.vmap_notify_list.append(must_not_be_asked)
     assert rig.run(rig.client().vmalloc(PAGE_SIZE, may_block=False)) is None
     assert rig.vmap.purges == []
     old = Rig("6.16")
