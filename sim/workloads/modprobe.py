@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from attrs import define, evolve, field
@@ -29,6 +30,7 @@ from sim.vmalloc_test.loading import Run, load
 from sim.vmalloc_test.operations import Pause
 from sim.vmalloc_test.percpu import PerCpuMemory
 from sim.vmalloc_test.scheduling import RunQueues, Thread, workers_done
+from sim.vmalloc_test.summary import tests_of
 from sim.workloads import ClientScript, Plan
 from sim.workloads.test_vmalloc import Cpu, operations_of, refuse_blocking
 
@@ -117,14 +119,17 @@ class Boot:
         for (own, times), asked in zip(self.asked(), use.load, strict=True):
             yield from _pauses(use.pause_ns)
             before = _lock_stat(vmap)
+            ran: list[Worker] = []
             for time in range(times):
                 workers = self._workers(own, f"{asked.name}/{time}")
                 yield from load(Run(workers, self._paces(asked, time, own.workers)), _pauses(use.unload_ns))
+                ran += workers
             after = _lock_stat(vmap)
             self.files.append(
                 {
                     "name": asked.name,
                     "pairs": own.workers * own.test_loop_count * times,
+                    "avg_usec": round(mean(data.time_us for worker in ran for _test, data in tests_of(worker))),
                     "locks": {
                         kind: {key: count - before.get(kind, {}).get(key, 0) for key, count in counts.items()}
                         for kind, counts in after.items()

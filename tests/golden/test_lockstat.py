@@ -24,32 +24,28 @@ from sim.published.lockstat import (
 ROOT = Path(__file__).parents[2]
 
 BEYOND = {
-    ("fix20p-t1", "pool"): 0.03,
-    ("fix20p-t1", "free"): 0.05,
-    ("rand-t1", "free"): 0.04,
-    ("kvfree2-t1", "lazy"): 0.04,
-    ("kvfree2-t1", "pool"): 0.04,
-    ("fix20p-t2", "free"): 0.06,
+    ("fix20p-t1", "pool"): 0.04,
+    ("fix20p-t1", "free"): 0.08,
+    ("kvfree2-t1", "busy"): 0.03,
+    ("kvfree2-t1", "lazy"): 0.05,
+    ("kvfree2-t1", "pool"): 0.05,
+    ("fix1p-t2", "free"): 0.03,
+    ("fix20p-t2", "free"): 0.05,
+    ("rand-t2", "busy"): 0.03,
     ("rand-t2", "lazy"): 0.04,
-    ("rand-t2", "pool"): 0.03,
-    ("rand-t2", "free"): 0.03,
-    ("kvfree2-t2", "pool"): 0.04,
-    ("kvfree2-t2", "free"): 0.07,
+    ("rand-t2", "pool"): 0.04,
+    ("rand-t2", "free"): 0.04,
     ("fix1p-t4", "free"): 0.03,
-    ("fix20p-t4", "free"): 0.04,
+    ("fix20p-t4", "free"): 0.05,
     ("rand-t4", "free"): 0.07,
-    ("randalign-t4", "free"): 0.03,
+    ("randalign-t4", "free"): 0.04,
+    ("kvfree2-t4", "free"): 0.06,
 }
 """Where our mean is not within 2 % of the kernel's acquisitions, and within what it is; the page says why."""
 
 CHANCE = {
-    ("rand-t1", "free"),
     ("fix20p-t1", "pool"),
     ("fix20p-t1", "free"),
-    ("kvfree2-t1", "lazy"),
-    ("kvfree2-t1", "pool"),
-    ("rand-t2", "lazy"),
-    ("rand-t2", "pool"),
 }
 """Those of them where the kernel's one run lies within the model's range: its chance is the model's, too."""
 
@@ -88,6 +84,7 @@ def test_one_worker_takes_the_locks_as_the_page_says() -> None:
 def test_more_workers_take_the_locks_as_the_page_says() -> None:
     """The whole page is what its run gives."""
     loads = run(ROOT)
+    assert abs(mean(load.avg_usec[1] / load.avg_usec[0] for load in loads) - 1) < 0.05, "it is set for equal times"
     assert page_of(loads, read_seeds(ROOT)) == (ROOT / PAGE).read_text(encoding="utf-8")
     for load in loads:
         if load.threads > 1:

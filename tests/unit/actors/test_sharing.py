@@ -22,7 +22,7 @@ def port() -> Port:
 def test_a_command_waits_until_it_is_the_kworkers_turn() -> None:
     """The wait is asked for again after each wait, with the CPU and the time; the answer reaches the script."""
     asked: list[tuple[int, int]] = []
-    waits = iter([5, 2, 0])
+    waits = iter([0, 5, 2, 0])
 
     def turn(cpu: int, now_ns: int) -> int:
         asked.append((cpu, now_ns))
@@ -32,13 +32,29 @@ def test_a_command_waits_until_it_is_the_kworkers_turn() -> None:
     mine.now_ns = 11
     run = sharing(asks(("node/0", None)), mine, turn)  # type: ignore[arg-type]
     assert [run.send(None), run.send(None), run.send(None)] == [5, 2, ("node/0", None)]
-    assert asked == [(3, 11)] * 3
+    assert asked == [(3, 11)] * 4
+
+
+def test_work_begins_when_it_is_the_kworkers_turn() -> None:
+    """What it does before its first command it does not do while it waits: a drain that waits is still pending."""
+    begun = []
+
+    @coroutine
+    def drain() -> Generator[Command, Any, None]:
+        begun.append(True)
+        yield 1
+
+    waits = iter([5, 0, 0])
+    run = sharing(drain(), port(), lambda _cpu, _now_ns: next(waits))
+    assert (run.send(None), begun) == (5, [])
+    assert (run.send(None), begun) == (1, [True])
 
 
 def test_a_wait_for_a_signal_needs_no_cpu() -> None:
-    """It is passed on at once."""
+    """It is passed on at once: nobody is asked for a turn but at the beginning."""
     signal: Any = object()
-    run = sharing(asks(signal), port(), lambda _cpu, _now_ns: 7)
+    waits = iter([0])
+    run = sharing(asks(signal), port(), lambda _cpu, _now_ns: next(waits))
     assert run.send(None) is signal
 
 
