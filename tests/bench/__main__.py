@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds [default: 5]")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the work [default: 1]")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="another trace to replay")
-    parser.add_argument("--long", action="store_true", help="also run 20,000,000 operations (memory)")
+    parser.add_argument("--long", action="store_true", help="also run 100,000,000 operations (memory)")
     parser.add_argument("--out", type=Path, help="the page whose tables are replaced [default: standard output]")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     read = parser.parse_args()

@@ -23,7 +23,7 @@ def run_mix(
 ) -> Measured:
     """Run the peer model of another size; the operations are finds of starts, so that each is one visit.
 
-    `watch` is told now and then how many operations are done.
+    `watch` is told now and then how many operations are done; `left` counts the areas at the end.
     """
     settings = [
         f"space.nodes={nodes}",
@@ -42,10 +42,11 @@ def run_mix(
 
     outcome = simulate(file.base, file.path.parent, progress=tell)
     assert outcome.ok, outcome.verdicts
+    left = sum(node.areas for node in outcome.nodes)
     (first, began), (last, ended) = told[0], told[-2]  # the last word comes after the checks
     if last > first:
-        return {"items": last - first, "seconds": ended - began}
-    return {"items": outcome.recorder.operations, "seconds": outcome.cpu_s}  # too small a run to leave anything out
+        return {"items": last - first, "seconds": ended - began, "left": left}
+    return {"items": outcome.recorder.operations, "seconds": outcome.cpu_s, "left": left}  # too small to leave any out
 
 
 def run(nodes: int, cpus: int, areas: int, options: Options) -> Measured:

@@ -9,7 +9,7 @@ from tests.bench.suite import Bench, Case, Measured, Options, Runs, peak_mib
 FEW_AREAS, MANY_AREAS = 10_000, 210_000
 FEW_OPERATIONS, MANY_OPERATIONS = 400_000, 2_000_000
 
-LONG = (2_000_000, 10_000_000, 20_000_000)
+LONG = (2_000_000, 20_000_000, 100_000_000)
 """Where the long run's peak is taken: the last is its end."""
 
 
@@ -50,7 +50,8 @@ def per_one(runs: Runs) -> str:
     text = f"Per area {per_area:,.0f} bytes, per operation {per_operation:,.1f}."
     if "a long run" in runs:
         peaks = [f"{mib:,.1f} MiB after {done:,} operations" for done, mib in runs["a long run"][0]["peaks"]]
-        text += f" The long run's peak was {', '.join(peaks)}."
+        areas = f"{FEW_AREAS:,} areas at its beginning, {runs['a long run'][0]['left']:,} at its end"
+        text += f" The long run had {areas}; its peak was {', '.join(peaks)}."
     return text
 
 
