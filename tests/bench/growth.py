@@ -42,11 +42,12 @@ def run_mix(
 
     outcome = simulate(file.base, file.path.parent, progress=tell)
     assert outcome.ok, outcome.verdicts
-    left = sum(node.areas for node in outcome.nodes)
+    measured = {"left": sum(node.areas for node in outcome.nodes)}
     (first, began), (last, ended) = told[0], told[-2]  # the last word comes after the checks
     if last > first:
-        return {"items": last - first, "seconds": ended - began, "left": left}
-    return {"items": outcome.recorder.operations, "seconds": outcome.cpu_s, "left": left}  # too small to leave any out
+        return {"items": last - first, "seconds": ended - began, **measured}
+    # Too small a run to leave anything out.
+    return {"items": outcome.recorder.operations, "seconds": outcome.cpu_s, **measured}
 
 
 def run(nodes: int, cpus: int, areas: int, options: Options) -> Measured:
