@@ -50,8 +50,8 @@ def per_one(runs: Runs) -> str:
     text = f"Per area {per_area:,.0f} bytes, per operation {per_operation:,.1f}."
     if "a long run" in runs:
         peaks = [f"{mib:,.1f} MiB after {done:,} operations" for done, mib in runs["a long run"][0]["peaks"]]
-        areas = f"{FEW_AREAS:,} areas at its beginning, {runs['a long run'][0]['left']:,} at its end"
-        text += f" The long run had {areas}; its peak was {', '.join(peaks)}."
+        begun = f"{FEW_AREAS:,} areas at its beginning, {runs['a long run'][0]['left']:,} at its end"
+        text += f" The long run had {begun}; its peak was {', '.join(peaks)}."
     return text
 
 
