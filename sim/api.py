@@ -169,6 +169,8 @@ def replay(
 
     if kernel not in (AUTO, *KERNELS):
         raise BadInput("kernel", repr(kernel), ", ".join((AUTO, *KERNELS)))
+    if cpus is not None and cpus < 1:
+        raise BadInput("cpus", repr(cpus), "an integer of at least 1")
     records = read_vmallocinfo(Path(initial)) if initial is not None else ()
     outcome = replayed(read_trace(Path(trace)), kernel, cpus, records)
     results = results_of(outcome, Path(trace).name)

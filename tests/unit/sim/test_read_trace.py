@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from protocol.errors import VmapsimError
+from sim.errors import BadInput
 from sim.traces.errors import TraceError
 from sim.traces.events import AllocEvent, FreeEvent, MarkEvent, PurgeEvent
 from sim.traces.read import Trace, read_trace
@@ -333,8 +333,8 @@ def test_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_trace_error_is_the_users() -> None:
-    """Who catches the package's one base class catches this too."""
-    assert issubclass(TraceError, VmapsimError)
+    """Who catches the wrong input of the interface for programs catches this too."""
+    assert issubclass(TraceError, BadInput)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
