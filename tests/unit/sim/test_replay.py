@@ -1,5 +1,6 @@
 """Replay on traces made by hand: what each way of explaining explains, and what none may explain."""
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -253,3 +254,20 @@ def test_a_real_machines_vmallocinfo_can_be_the_initial_state() -> None:
     outcome = script.replay(initial=records)
     held = {area.va_start for node in outcome.final.nodes for area in (*node.busy, *node.lazy)}
     assert {record.area.va_start for record in records} <= held
+
+
+def test_an_area_takes_the_memory_of_a_line_whatever_its_size() -> None:
+    """64 GiB in one line, asked for again while a purge may have it: some kilobytes, not some per 64 KiB."""
+    script = Script()
+    script.alloc(0, 1 << 24)
+    script.alloc(1 << 24, 2)
+    script.free(0, 1 << 24)
+    script.alloc(1 << 25, 2, pid=2)
+    script.purge(1)
+    script.alloc(0, 1 << 24, pid=3)
+    tracemalloc.start()
+    outcome = script.replay()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert outcome.replayed.allocations == 4
+    assert peak < 2_000_000
