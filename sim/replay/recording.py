@@ -10,6 +10,7 @@ from collections import defaultdict
 from attrs import define, field
 
 from protocol.area import PAGE_SIZE
+from sim.replay.ranges import VmallocRange
 from sim.replay.touching import Touching, between
 from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
 from sim.traces.read import Trace
@@ -24,6 +25,8 @@ class Recording:
 
     events: list[TraceEvent]
     cpus: int
+    vmalloc: VmallocRange
+    """The range of addresses that pools serve."""
     previous: list[int] = field(factory=list)
     """For each event the one that its task printed before, -1 if there is none."""
     purges: list[int] = field(factory=list)
@@ -71,16 +74,20 @@ class Recording:
 
     def starts_over(self, va_start: int, va_end: int, until: int) -> set[int]:
         """Give the starts of all areas that touched `[va_start, va_end)` before an event."""
+        events = self.events
         return {
             event.va_start
-            for index in self.allocations_over(va_start, va_end, -1, until)
-            if isinstance(event := self.events[index], AllocEvent)
+            for nearby in self.touching.around(va_start, va_end)
+            for index in between(nearby, -1, until)
+            if isinstance(event := events[index], AllocEvent)
+            and event.va_start < va_end
+            and va_start < event.va_start + event.size
         }
 
 
-def recording_of(trace: Trace) -> Recording:
+def recording_of(trace: Trace, vmalloc: VmallocRange) -> Recording:
     """Look through a trace once."""
-    recording = Recording(trace.events, trace.cpus)
+    recording = Recording(trace.events, trace.cpus, vmalloc)
     latest: dict[tuple[int, int], int] = {}
     allocations: dict[int, int] = {}
     nr_lazy = 0

@@ -44,7 +44,10 @@ class Touching:
         found: list[Sequence[int]] = []
         for bits, buckets in self._by_bits.items():
             first, last = va_start >> bits, va_end - 1 >> bits
-            if last - first < len(buckets):
+            if first == last:
+                if first in buckets:
+                    found.append(buckets[first])
+            elif last - first < len(buckets):
                 for bucket in range(first, last + 1):
                     if bucket in buckets:
                         found.append(buckets[bucket])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from protocol.area import VMALLOC_END, VMALLOC_START
 from sim.replay import Outcome, replay
 from sim.replay.purges import Candidate, Known, _prefixes, choices
+from sim.replay.ranges import vmalloc_range_of
 from sim.replay.recording import recording_of
 from sim.replay.state import FreeRanges
 from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
@@ -152,7 +153,7 @@ def test_allocations_over_a_range_are_those_that_touch_it(
         AllocEvent(line, 0, "task", 1, line, va_start, size, 1, VMALLOC_START, VMALLOC_END, False)
         for line, (va_start, size) in enumerate(areas)
     ]
-    recording = recording_of(Trace(events=made, cpus=1))
+    recording = recording_of(Trace(events=made, cpus=1), vmalloc_range_of(made))
     for page, pages in asked:
         low, high = VMALLOC_START + page * PAGE, VMALLOC_START + (page + pages) * PAGE
         after, until = data.draw(st.integers(-1, 30)), data.draw(st.integers(0, 31))

@@ -128,6 +128,7 @@ def test_a_file_can_be_run_by_its_name(tmp_path: Path) -> None:
         ("missing.txt", {}, "missing.txt: found no readable file"),
         ("boot.txt.gz", {"initial": "broken.txt"}, "broken.txt: line 1: found 'no trace'; allowed: "),
         ("boot.txt.gz", {"kernel": "5.4"}, "kernel: found '5.4'; allowed: auto, "),
+        ("boot.txt.gz", {"vmalloc_range": (2, 1)}, "vmalloc_range: found 0x2:0x1; allowed: START below END"),
         ("boot.txt.gz", {"cpus": 0}, "cpus: found 0; allowed: an integer of at least 1"),
     ],
 )
