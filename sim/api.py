@@ -157,20 +157,30 @@ async def simulate_async(
 
 
 def replay(
-    trace: str | Path, *, kernel: str = "auto", cpus: int | None = None, initial: str | Path | None = None
+    trace: str | Path,
+    *,
+    kernel: str = "auto",
+    cpus: int | None = None,
+    initial: str | Path | None = None,
+    vmalloc_range: tuple[int, int] | None = None,
 ) -> Replay:
     """Hold a recorded trace against the model, as the command `replay` does. Raises `BadInput`."""
     from protocol.kernel import KERNELS
     from sim.replay import AUTO
     from sim.replay import replay as replayed
+    from sim.replay.ranges import checked
     from sim.replay.report import results_of
     from sim.traces.read import read_trace
     from sim.vmallocinfo import read_vmallocinfo
 
     if kernel not in (AUTO, *KERNELS):
         raise BadInput("kernel", repr(kernel), ", ".join((AUTO, *KERNELS)))
+    if cpus is not None and cpus < 1:
+        raise BadInput("cpus", repr(cpus), "an integer of at least 1")
+    if vmalloc_range is not None:
+        checked("vmalloc_range", *vmalloc_range)
     records = read_vmallocinfo(Path(initial)) if initial is not None else ()
-    outcome = replayed(read_trace(Path(trace)), kernel, cpus, records)
+    outcome = replayed(read_trace(Path(trace)), kernel, cpus, records, vmalloc_range=vmalloc_range)
     results = results_of(outcome, Path(trace).name)
     found = results["replay"]
     return Replay(results, found["kernel"], found["allocations"], found["share"])

@@ -35,6 +35,11 @@ PARTITION = "partition.json"
     metavar="FILE",
     help="The machine's /proc/vmallocinfo when the recording began.",
 )
+@click.option(
+    "--vmalloc-range",
+    metavar="START:END",
+    help="The machine's VMALLOC_START and VMALLOC_END, hexadecimal [default: the widest range that TRACE has].",
+)
 @out_option("Folder for results [default: out/TRACE].")
 @click.option(
     "--vmallocinfo",
@@ -50,6 +55,7 @@ def command(
     kernel: str,
     cpus: int | None,
     initial: Path | None,
+    vmalloc_range: str | None,
     out: Path | None,
     vmallocinfo: Path | None,
 ) -> int:
@@ -65,11 +71,31 @@ def command(
     if vmallocinfo is not None:
         return _show_partition(session, vmallocinfo, cpus, out)
     assert trace is not None, "one of them is given"
-    return _replay(session, trace, kernel, cpus, initial, out)
+    given = _range(vmalloc_range) if vmalloc_range is not None else None
+    return _replay(session, trace, kernel, cpus, initial, given, out)
+
+
+def _range(text: str) -> tuple[int, int]:
+    """Read a range of addresses. Raises `BadInput`."""
+    from sim.errors import BadInput
+    from sim.replay.ranges import checked
+
+    try:
+        start, end = (int(address, 16) for address in text.split(":"))
+    except ValueError:
+        allowed = "START:END, hexadecimal, as a trace prints vstart and vend"
+        raise BadInput("--vmalloc-range", repr(text), allowed) from None
+    return checked("--vmalloc-range", start, end)
 
 
 def _replay(
-    session: Session, trace: Path, kernel: str, cpus: int | None, initial: Path | None, out: Path | None
+    session: Session,
+    trace: Path,
+    kernel: str,
+    cpus: int | None,
+    initial: Path | None,
+    vmalloc_range: tuple[int, int] | None,
+    out: Path | None,
 ) -> int:
     from protocol.kernel import KERNELS
     from sim.errors import BadInput
@@ -88,7 +114,7 @@ def _replay(
     records = read_vmallocinfo(initial) if initial is not None else ()
     with prepared([session.out]):
         with progress(name, quiet=False) as told:
-            outcome = replay(recorded, kernel, cpus, records, told)
+            outcome = replay(recorded, kernel, cpus, records, told, vmalloc_range)
         results = results_of(outcome, name)
         write_files(session.out, {"results.json": to_json(results)})
         session.finished.append(name)

@@ -193,9 +193,7 @@ class Engine:
         if expected is None or not space.holds(expected, expected + event.size):
             return False
         end = expected + event.size
-        later = next(
-            iter(self._recording.allocations_over(expected, end, index, len(self._recording.events))), None
-        )
+        later = self._recording.next_over(expected, end, index)
         freed = next((free for free in self._recording.freed_at.get(expected, ()) if free > index), None)
         if later is not None and (freed is None or later < freed):
             return False

@@ -1,6 +1,6 @@
 """What has happened to the areas: the kernel's state, and which events of the recording it holds already."""
 
-from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START
+from protocol.area import PAGE_SIZE
 from protocol.kernel import Kernel, nr_vmap_nodes
 from sim.replay.recording import Recording
 from sim.replay.state import NOWHERE, Held, KernelState
@@ -15,6 +15,7 @@ class Past:
         self.kernel = kernel
         self.state = KernelState(nr_vmap_nodes(kernel, cpus), zone_size)
         self.done = bytearray(len(recording.events))
+        self._vmalloc_start, self._vmalloc_end = recording.vmalloc.start, recording.vmalloc.end
         self._pooled = kernel.pools and self.state.nr_nodes > 1
         self._unhappen = self.done.__setitem__
 
@@ -30,7 +31,7 @@ class Past:
 
     def node_of(self, event: AllocEvent, cpu: int) -> int:
         """Give the node whose pool serves an allocation on a CPU (`node_alloc`), `NOWHERE` if none does."""
-        default = event.vstart == VMALLOC_START and event.vend == VMALLOC_END
+        default = event.vstart == self._vmalloc_start and event.vend == self._vmalloc_end
         return cpu % self.state.nr_nodes if default and self._pooled else NOWHERE
 
     def pool_of(self, event: AllocEvent, cpu: int) -> tuple[int, int] | None:

@@ -15,8 +15,8 @@ from protocol.area import PAGE_SIZE
 from protocol.pools import decaying
 from sim.replay.past import Past
 from sim.replay.purges import END, MERGE, TAKE, TOP, Candidate, Known, Step, choices, likeliest
-from sim.replay.recording import between
 from sim.replay.state import NOWHERE, Held
+from sim.replay.touching import between
 from sim.traces.events import PurgeEvent
 
 LATE = 64

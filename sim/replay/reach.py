@@ -13,7 +13,7 @@ from sim.traces.events import AllocEvent
 def in_reach(line: Line, number: int, index: int, event: AllocEvent) -> bool:
     """Tell whether what purge `number` has still to do may make the range of allocation `index` its own.
 
-    O(allocations in the same 64 KiB).
+    O(allocations nearby).
     """
     state, purge, asked = line.state, line.purging.purge, line.past.pool_of(event, event.cpu)
     va_start, va_end = event.va_start, event.va_start + event.size

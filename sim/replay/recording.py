@@ -5,21 +5,18 @@ address was taken, by a task that can be preempted in between; a purge's at the 
 at a time (`vmap_purge_lock`), and prints under that lock: so it began after the line of the purge before.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
 
 from attrs import define, field
 
 from protocol.area import PAGE_SIZE
+from sim.replay.ranges import VmallocRange
+from sim.replay.touching import Touching, between
 from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
 from sim.traces.read import Trace
 
 AGREEING = 5
 """Frees after a purge whose counters are compared."""
-
-BUCKET_BITS = 16
-"""Allocations are found by the 64 KiB of addresses they touch."""
 
 
 @define
@@ -28,6 +25,8 @@ class Recording:
 
     events: list[TraceEvent]
     cpus: int
+    vmalloc: VmallocRange
+    """The range of addresses that pools serve."""
     previous: list[int] = field(factory=list)
     """For each event the one that its task printed before, -1 if there is none."""
     purges: list[int] = field(factory=list)
@@ -46,34 +45,49 @@ class Recording:
     """For purges, the pages that had been purged from the beginning to their ends, where `nr_lazy` tells."""
     allocated_by: dict[int, int] = field(factory=dict)
     """For frees, the allocation that printed their area last."""
-    _touching: dict[int, list[int]] = field(factory=lambda: defaultdict(list))
+    touching: Touching = field(factory=Touching)
+    """The allocations by what they touched."""
 
-    def allocations_over(self, va_start: int, va_end: int, after: int, until: int) -> Iterator[int]:
-        """Give the allocations between two events that touch `[va_start, va_end)`, first per 64 KiB only."""
-        for bucket in range(va_start >> BUCKET_BITS, (va_end - 1 >> BUCKET_BITS) + 1):
-            for index in between(self._touching.get(bucket, ()), after, until):
+    def allocations_over(self, va_start: int, va_end: int, after: int, until: int) -> list[int]:
+        """Give the allocations between two events that touch `[va_start, va_end)`, in no order, some twice."""
+        events = self.events
+        return [
+            index
+            for nearby in self.touching.around(va_start, va_end)
+            for index in between(nearby, after, until)
+            if isinstance(event := events[index], AllocEvent)
+            and event.va_start < va_end
+            and va_start < event.va_start + event.size
+        ]
+
+    def next_over(self, va_start: int, va_end: int, after: int) -> int | None:
+        """Give the first allocation after an event that touches `[va_start, va_end)`, None if none does."""
+        end = len(self.events)
+        firsts = []
+        for nearby in self.touching.around(va_start, va_end):
+            for index in between(nearby, after, end):
                 event = self.events[index]
-                assert isinstance(event, AllocEvent), "only allocations touch addresses"
-                if event.va_start < va_end and va_start < event.va_start + event.size:
-                    yield index
+                if isinstance(event, AllocEvent) and event.va_start < va_end and va_start < event.va_end:
+                    firsts.append(index)
+                    break
+        return min(firsts, default=None)
 
     def starts_over(self, va_start: int, va_end: int, until: int) -> set[int]:
         """Give the starts of all areas that touched `[va_start, va_end)` before an event."""
+        events = self.events
         return {
             event.va_start
-            for index in self.allocations_over(va_start, va_end, -1, until)
-            if isinstance(event := self.events[index], AllocEvent)
+            for nearby in self.touching.around(va_start, va_end)
+            for index in between(nearby, -1, until)
+            if isinstance(event := events[index], AllocEvent)
+            and event.va_start < va_end
+            and va_start < event.va_start + event.size
         }
 
 
-def between(ascending: Sequence[int], after: int, until: int) -> Sequence[int]:
-    """Give the numbers of an ascending sequence that are above `after` and below `until`."""
-    return ascending[bisect_right(ascending, after) : bisect_left(ascending, until)]
-
-
-def recording_of(trace: Trace) -> Recording:
+def recording_of(trace: Trace, vmalloc: VmallocRange) -> Recording:
     """Look through a trace once."""
-    recording = Recording(trace.events, trace.cpus)
+    recording = Recording(trace.events, trace.cpus, vmalloc)
     latest: dict[tuple[int, int], int] = {}
     allocations: dict[int, int] = {}
     nr_lazy = 0
@@ -87,10 +101,7 @@ def recording_of(trace: Trace) -> Recording:
             case AllocEvent(failed=False):
                 recording.allocations += 1
                 allocations[event.va_start] = index
-                for bucket in range(
-                    event.va_start >> BUCKET_BITS, (event.va_start + event.size - 1 >> BUCKET_BITS) + 1
-                ):
-                    recording._touching[bucket].append(index)
+                recording.touching.add(index, event.va_start, event.size)
             case FreeEvent():
                 recording.frees.append(index)
                 recording.freed_at[event.va_start].append(index)

@@ -37,6 +37,11 @@ def results_of(outcome: Outcome, trace: str) -> dict[str, Any]:
         "engine": "replay",
         "trace": trace,
         "cpus": outcome.cpus,
+        "vmalloc_range": {
+            "start": f"{outcome.vmalloc.start:#x}",
+            "end": f"{outcome.vmalloc.end:#x}",
+            "requests": outcome.vmalloc.own,
+        },
         "operations": replayed.allocations,
         "replay": {
             "kernel": replayed.kernel,
@@ -91,6 +96,9 @@ def show_replay(console: Console, name: str, outcome: Outcome, where: str) -> No
         f"{count_of(outcome.cpus, 'CPU')}, {count_of(len(outcome.final.nodes), 'node')}"
     )
     console.print(Text(title, style="bold"), soft_wrap=True)
+    vmalloc = outcome.vmalloc
+    asked = f"vmalloc's range {vmalloc}: {vmalloc.own:,} of {count_of(vmalloc.requests, 'request')}"
+    console.print(Text(asked, style="" if 2 * vmalloc.own >= vmalloc.requests else "yellow"), soft_wrap=True)
     if outcome.trials:
         show_table(
             console,

@@ -1,15 +1,12 @@
 """The errors of what was recorded: always the user's file, never ours."""
 
-from protocol.errors import VmapsimError
+from sim.errors import BadInput
 
 _SHOWN = 60
 
 
-class TraceError(VmapsimError):
+class TraceError(BadInput):
     """A file that cannot be read; one line names file and line, what was found and what is allowed."""
-
-    def __init__(self, place: str, found: str, allowed: str) -> None:
-        super().__init__(f"{place}: found {found}; allowed: {allowed}")
 
 
 class Unprintable(Exception):

@@ -5,8 +5,10 @@ An address was taken (`alloc_vmap_area`, also when that failed), an area became 
 
 - `va_start` of an allocation is decimal in the text, all other addresses are hexadecimal. `size` includes
   the guard page. Of a failed allocation `va_start` is no address.
-- What a kernel cannot have printed is refused (`Unprintable`): areas that are no pages or lie outside the
-  space that `vmap_init_free_space()` makes, `[1, ULONG_MAX)`, and numbers that do not fit into 64 bits.
+- What a kernel cannot have printed is refused (`Unprintable`): areas that are no pages, lie outside the space
+  that `vmap_init_free_space()` makes, `[1, ULONG_MAX)`, or outside the range that was asked for (for either end
+  `alloc_vmap_area()` has a BUG_ON), ranges that end before they begin, and numbers that do not fit into 64 bits.
+  An allocation that failed may have asked for more than its range has.
 
 What repeats from line to line (all of an allocation but its address) is read and judged once.
 """
@@ -123,7 +125,10 @@ def _request(text: str) -> tuple[int, int, int, int, bool] | None:
         raise Unprintable(f"size={size_bytes}", _WHOLE_PAGES)
     if align_bytes.bit_count() != 1:
         raise Unprintable(f"align={align_bytes}", "a power of 2")
-    return size_bytes, align_bytes, int(vstart, 16), int(vend, 16), _decimal(failed) != 0
+    first, last = int(vstart, 16), int(vend, 16)
+    if first > last:
+        raise Unprintable(f"vstart={first:#x} vend={last:#x}", "a vstart that is not above vend")
+    return size_bytes, align_bytes, first, last, _decimal(failed) != 0
 
 
 def _alloc(head: Head, fields: str) -> AllocEvent:
@@ -136,9 +141,13 @@ def _alloc(head: Head, fields: str) -> AllocEvent:
     if not failed:
         if not va_start or va_start % PAGE_SIZE:
             raise Unprintable(f"va_start: {va_start}", _WHOLE_PAGES)
-        if va_start + size > HIGHEST_END:
+        va_end = va_start + size
+        if va_end > HIGHEST_END:
             found_area = f"va_start: {va_start} size={size}"
             raise Unprintable(found_area, f"an area that ends at 2**64 - {PAGE_SIZE} or below")
+        if va_start < vstart or va_end > vend:
+            found_area = f"an area from {va_start:#x} to {va_end:#x}"
+            raise Unprintable(found_area, f"an area within vstart={vstart:#x} vend={vend:#x}")
     return AllocEvent(*head, va_start, size, align, vstart, vend, failed)
 
 

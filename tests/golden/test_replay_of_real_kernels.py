@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from protocol.area import VmapArea
+from protocol.area import VMALLOC_END, VMALLOC_START, VmapArea
 from sim.replay import Outcome, replay
-from sim.traces.read import read_trace
+from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
+from sim.traces.read import Trace, read_trace
 from sim.vmallocinfo import UnpurgedLine, read_vmallocinfo
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,52 @@ def test_addresses_of_a_real_kernel_are_explained(trace: Path, share: float, as_
     assert in_any_order >= share
     assert in_line_order >= as_printed
     assert outcome.final.conserved().ok, outcome.final.conserved().first
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        pytest.param(-0x1234 * GIB, id="with KASLR, which moves it by whole GiB"),
+        pytest.param(0xFFA0_0000_0000_0000 - VMALLOC_START, id="with five levels of page tables"),
+    ],
+)
+def test_a_kernel_whose_vmalloc_space_is_elsewhere_is_explained_as_well(by: int) -> None:
+    """The same trace of the same kernel, moved: what was explained is, in the same way, and on the same kernel."""
+    trace = read_trace(DATA / "vn-smp2-mixed.txt.gz")
+    there, here = replay(trace, "auto"), replay(moved(trace, by), "auto")
+    assert (here.vmalloc.start, here.vmalloc.end) == (VMALLOC_START + by, VMALLOC_END + by)
+    assert here.replayed.pool_hits == there.replayed.pool_hits > 1000
+    assert here.trials == there.trials
+    assert here.replayed.kernel == there.replayed.kernel == "6.10"
+    assert here.replayed.counts == there.replayed.counts
+    assert [(one.line, one.source, one.owner) for one in here.replayed.differences] == [
+        (one.line, one.source, one.owner) for one in there.replayed.differences
+    ]
+
+
+def moved(trace: Trace, by: int) -> Trace:
+    """Give the trace with x86_64's vmalloc space moved, and the direct mapping below; modules stay where they are.
+
+    A purge's start may be of the direct mapping: permissions are set there, too, when modules go.
+    """
+
+    def there(addr: int) -> int:
+        return addr + by if 0 < addr <= VMALLOC_END else addr
+
+    def event_there(event: TraceEvent) -> TraceEvent:
+        match event:
+            case AllocEvent():
+                vstart, vend = there(event.vstart), there(event.vend)
+                return evolve(event, va_start=there(event.va_start), vstart=vstart, vend=vend)
+            case FreeEvent():
+                return evolve(event, va_start=there(event.va_start))
+            case PurgeEvent():
+                return evolve(event, start=there(event.start), end=there(event.end))
+
+    return evolve(trace, events=[event_there(event) for event in trace.events])
 
 
 @pytest.mark.parametrize("trace", ["vn-smp2-mixed.txt.gz", "deb-smp4-scan-trace.txt.gz"])

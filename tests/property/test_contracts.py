@@ -19,9 +19,10 @@ CLAUSES = [
 ]
 
 HEAD = "init-1 [000] ..... 1.0:"
+REQUEST = "size=8192 align=1 vstart=0x0 vend=0xffffffffffffffff failed=0"
 TRACE = f"""\
-{HEAD} alloc_vmap_area: va_start: {VMALLOC_START} size=8192 align=1 vstart=0x0 vend=0x0 failed=0
-{HEAD} alloc_vmap_area: va_start: {VMALLOC_START + 8192} size=8192 align=1 vstart=0x0 vend=0x0 failed=0
+{HEAD} alloc_vmap_area: va_start: {VMALLOC_START} {REQUEST}
+{HEAD} alloc_vmap_area: va_start: {VMALLOC_START + 8192} {REQUEST}
 {HEAD} free_vmap_area_noflush: va_start={VMALLOC_START:#x} nr_lazy=0 nr_lazy_max=0
 """
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from protocol.area import VMALLOC_END, VMALLOC_START
 from sim.replay import Outcome, replay
 from sim.replay.purges import Candidate, Known, _prefixes, choices
+from sim.replay.ranges import vmalloc_range_of
+from sim.replay.recording import recording_of
 from sim.replay.state import FreeRanges
 from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
 from sim.traces.read import Trace, read_trace
@@ -131,6 +133,35 @@ def test_any_trace_can_be_replayed_and_no_address_is_lost(
     assert outcome.replayed.allocations == made
     conserved = outcome.final.conserved()
     assert conserved.ok, conserved.first
+
+
+sizes = st.one_of(
+    st.integers(1, 40),  # around the 16 pages of the smallest buckets
+    st.integers(200, 300),  # around the 256 pages of the next
+    st.integers(0, 32).map(lambda bits: 2**bits),
+)
+ranges = st.tuples(st.one_of(st.integers(0, 600), st.sampled_from([2**12, 2**20, 2**31])), sizes)
+
+
+@given(st.lists(ranges, max_size=30), st.lists(ranges, min_size=1, max_size=4), st.data())
+def test_allocations_over_a_range_are_those_that_touch_it(
+    printed_areas: list[tuple[int, int]], asked: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    """Of a page or of 16 TiB, within any lines: what looking at each line would find, and the first of it."""
+    areas = [(VMALLOC_START + page * PAGE, pages * PAGE) for page, pages in printed_areas]
+    made: list[TraceEvent] = [
+        AllocEvent(line, 0, "task", 1, line, va_start, size, 1, VMALLOC_START, VMALLOC_END, False)
+        for line, (va_start, size) in enumerate(areas)
+    ]
+    recording = recording_of(Trace(events=made, cpus=1), vmalloc_range_of(made))
+    for page, pages in asked:
+        low, high = VMALLOC_START + page * PAGE, VMALLOC_START + (page + pages) * PAGE
+        after, until = data.draw(st.integers(-1, 30)), data.draw(st.integers(0, 31))
+        touching = {at for at, (start, size) in enumerate(areas) if start < high and low < start + size}
+        assert set(recording.allocations_over(low, high, after, until)) == {
+            at for at in touching if after < at < until
+        }
+        assert recording.next_over(low, high, after) == min((at for at in touching if at > after), default=None)
 
 
 def searching_everywhere(trace: Trace, kernel: str) -> Outcome:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,28 @@ def test_a_file_can_be_run_by_its_name(tmp_path: Path) -> None:
         simulate(path)
     with pytest.raises(BadInput, match=r"variant: found 'backward'; allowed: forward, home"):
         Scenario.load(path, variant="backward")
+
+
+@pytest.mark.parametrize(
+    ("trace", "asked", "named"),
+    [
+        ("broken.txt", {}, "broken.txt: line 1: found 'no trace'; allowed: "),
+        ("missing.txt", {}, "missing.txt: found no readable file"),
+        ("boot.txt.gz", {"initial": "broken.txt"}, "broken.txt: line 1: found 'no trace'; allowed: "),
+        ("boot.txt.gz", {"kernel": "5.4"}, "kernel: found '5.4'; allowed: auto, "),
+        ("boot.txt.gz", {"vmalloc_range": (2, 1)}, "vmalloc_range: found 0x2:0x1; allowed: START below END"),
+        ("boot.txt.gz", {"cpus": 0}, "cpus: found 0; allowed: an integer of at least 1"),
+    ],
+)
+def test_a_replay_of_wrong_input_is_refused_as_such(
+    trace: str, asked: dict[str, Any], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are none and values that cannot be are `BadInput`, with the command's words."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.txt").write_text("no trace\n")
+    shutil.copy(ROOT / "tests" / "data" / "deb-smp4-boot-ftrace.txt.gz", "boot.txt.gz")
+    with pytest.raises(BadInput, match=re.escape(named)):
+        sim.replay(trace, **asked)
 
 
 def test_a_program_that_starts_itself_again_is_told_so(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from protocol.errors import VmapsimError
+from sim.errors import BadInput
 from sim.traces.errors import TraceError
 from sim.traces.events import AllocEvent, FreeEvent, MarkEvent, PurgeEvent
 from sim.traces.read import Trace, read_trace
@@ -333,8 +333,8 @@ def test_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_trace_error_is_the_users() -> None:
-    """Who catches the package's one base class catches this too."""
-    assert issubclass(TraceError, VmapsimError)
+    """Who catches the wrong input of the interface for programs catches this too."""
+    assert issubclass(TraceError, BadInput)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -464,6 +464,34 @@ def test_a_line_without_end(tmp_path: Path, packed: bool) -> None:
             ALLOC.replace("18446683600570081280", str(2**64 - 2 * 4096)),
             "found va_start: 18446744073709543424 size=8192; allowed: an area that ends at 2**64 - 4096 or below",
         ),
+        (
+            ALLOC.replace(
+                "vstart=0xffffc90000000000 vend=0xffffe8ffffffffff",
+                "vstart=0xffffe8ffffffffff vend=0xffffc90000000000",
+            ),
+            "found vstart=0xffffe8ffffffffff vend=0xffffc90000000000; allowed: a vstart that is not above vend",
+        ),
+        (
+            ALLOC.replace("vend=0xffffe8ffffffffff failed=0", "vend=0xffffc8ffffffffff failed=1"),
+            "found vstart=0xffffc90000000000 vend=0xffffc8ffffffffff; allowed: a vstart that is not above vend",
+        ),
+        (
+            ALLOC.replace("vstart=0xffffc90000000000", "vstart=0xffffc9000000e001"),
+            "found an area from 0xffffc9000000e000 to 0xffffc90000010000; "
+            "allowed: an area within vstart=0xffffc9000000e001 vend=0xffffe8ffffffffff",
+        ),
+        (
+            ALLOC.replace("vend=0xffffe8ffffffffff", "vend=0xffffc9000000ffff"),
+            "found an area from 0xffffc9000000e000 to 0xffffc90000010000; "
+            "allowed: an area within vstart=0xffffc90000000000 vend=0xffffc9000000ffff",
+        ),
+        (
+            ALLOC.replace("size=8192", f"size={2**44}").replace(
+                "vend=0xffffe8ffffffffff", "vend=0xffffc97fffffffff"
+            ),
+            "found an area from 0xffffc9000000e000 to 0xffffd9000000e000; "
+            "allowed: an area within vstart=0xffffc90000000000 vend=0xffffc97fffffffff",
+        ),
         (ALLOC.replace("align=1", "align=0"), "found align=0; allowed: a power of 2"),
         (ALLOC.replace("align=1", "align=12288"), "found align=12288; allowed: a power of 2"),
         (ALLOC.replace("=8192", f"={2**64}"), "found 18446744073709551616; allowed: numbers below 2**64"),
@@ -496,14 +524,23 @@ def test_values_that_no_kernel_prints(tmp_path: Path, line: str, text: str) -> N
 
 
 def test_values_at_the_borders(tmp_path: Path) -> None:
-    """The highest area, CPU and time, and the address of a failed allocation, which is an error's number."""
-    highest = ALLOC.replace("18446683600570081280", str(2**64 - 3 * 4096))
+    """The highest area, CPU and time, and the address of a failed allocation, which is an error's number.
+
+    An area may be all of its range, and a failed one is larger than that.
+    """
+    anywhere = ALLOC.replace("0xffffc90000000000", "0x0").replace("0xffffe8ffffffffff", "0xffffffffffffffff")
+    highest = anywhere.replace("18446683600570081280", str(2**64 - 3 * 4096))
+    exact = ALLOC.replace("0xffffc90000000000", "0xffffc9000000e000").replace(
+        "0xffffe8ffffffffff", "0xffffc90000010000"
+    )
+    too_large = exact.replace("size=8192", "size=12288").replace("failed=0", "failed=1")
     failed = ALLOC.replace("18446683600570081280", str(2**64 - 12)).replace("failed=0", "failed=1")
     late = FREE.replace("[003]", "[4095]").replace("6.686109", "999999999.999999")
     lowest = FREE.replace("ffffc9000025c000", "1000")
-    trace = read(tmp_path, highest, failed, late, lowest, PURGE.replace("=14", f"={2**64 - 1}"))
+    purge = PURGE.replace("=14", f"={2**64 - 1}")
+    trace = read(tmp_path, highest, failed, exact, too_large, late, lowest, purge)
 
-    assert [event.line for event in trace.events] == [1, 2, 3, 4, 5]
+    assert [event.line for event in trace.events] == [1, 2, 3, 4, 5, 6, 7]
     assert trace.cpus == 4096
 
 

@@ -1,12 +1,16 @@
 """Replay on traces made by hand: what each way of explaining explains, and what none may explain."""
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from protocol.area import PAGE_SIZE, VMALLOC_END, VMALLOC_START, VmapArea
+from sim.errors import BadInput
 from sim.replay import Outcome, replay
+from sim.replay.ranges import VmallocRange, checked, vmalloc_range_of
 from sim.traces.events import AllocEvent, FreeEvent, PurgeEvent, TraceEvent
 from sim.traces.read import Trace
 from sim.vmallocinfo import UnpurgedLine, VmallocInfoLine, VmStructLine, read_vmallocinfo
@@ -253,3 +257,76 @@ def test_a_real_machines_vmallocinfo_can_be_the_initial_state() -> None:
     outcome = script.replay(initial=records)
     held = {area.va_start for node in outcome.final.nodes for area in (*node.busy, *node.lazy)}
     assert {record.area.va_start for record in records} <= held
+
+
+def test_an_area_takes_the_memory_of_a_line_whatever_its_size() -> None:
+    """64 GiB in one line, asked for again while a purge may have it: some kilobytes, not some per 64 KiB."""
+    script = Script()
+    script.alloc(0, 1 << 24)
+    script.alloc(1 << 24, 2)
+    script.free(0, 1 << 24)
+    script.alloc(1 << 25, 2, pid=2)
+    script.purge(1)
+    script.alloc(0, 1 << 24, pid=3)
+    tracemalloc.start()
+    outcome = script.replay()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert outcome.replayed.allocations == 4
+    assert peak < 2_000_000
+
+
+MODULES = (0xFFFF_FFFF_C000_0000, 0xFFFF_FFFF_FF00_0000)
+VMALLOC = (VMALLOC_START, VMALLOC_END)
+IO = (VMALLOC_START + 2**50, VMALLOC_END + 2**50)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        pytest.param([VMALLOC, VMALLOC, MODULES], VmallocRange(*VMALLOC, 2, 3), id="the widest"),
+        pytest.param(
+            [MODULES] * 9 + [VMALLOC], VmallocRange(*VMALLOC, 1, 10), id="the widest, though of few lines"
+        ),
+        pytest.param([IO, VMALLOC, IO], VmallocRange(*IO, 2, 3), id="of equally wide ones that of the most lines"),
+        pytest.param([IO, VMALLOC], VmallocRange(*VMALLOC, 1, 2), id="of these the lowest, whatever the order"),
+        pytest.param([MODULES], VmallocRange(*MODULES, 1, 1), id="the only one"),
+        pytest.param([], VmallocRange(*VMALLOC, 0, 0), id="x86_64's, where no line has one"),
+    ],
+)
+def test_where_vmallocs_addresses_are_is_seen_in_the_lines(
+    asked: list[tuple[int, int]], found: VmallocRange
+) -> None:
+    """Whatever else asks for a range of its own; failed allocations count, frees do not say anything."""
+    script = Script()
+    for page, (vstart, vend) in enumerate(asked):
+        script.alloc(page, 1)
+        script.free(page, 1)
+        allocation = script.events[-2]
+        assert isinstance(allocation, AllocEvent)
+        script.events[-2] = evolve(allocation, vstart=vstart, vend=vend, failed=page % 2 == 0)
+    assert vmalloc_range_of(script.events) == found
+    assert vmalloc_range_of(script.events, (1, 2)) == VmallocRange(1, 2, 0, len(asked))
+
+
+def test_pools_serve_the_range_that_is_vmallocs() -> None:
+    """Two areas are purged into a pool; who says that vmalloc's range is another finds them in the free space."""
+    script = Script()
+    script.alloc(0, 2)
+    script.alloc(2, 2)
+    script.free(0, 2)
+    script.free(2, 4)
+    script.purge(2)
+    script.alloc(2, 2)
+    trace = Trace(events=script.events, cpus=2)
+    assert counts(replay(trace, "6.10")) == {"as_printed": 3}
+    elsewhere = replay(trace, "6.10", vmalloc_range=MODULES)
+    assert counts(elsewhere) == {"as_printed": 2, "inferred": 1}
+    assert f"2 pages at {at(0):#x}" in elsewhere.replayed.inferred[0].what
+
+
+@pytest.mark.parametrize("limits", [(2, 1), (1, 1), (-1, 1), (0, 2**64)])
+def test_a_range_that_cannot_be_is_refused(limits: tuple[int, int]) -> None:
+    """It begins before it ends, within 64 bits."""
+    with pytest.raises(BadInput, match=r"^here: found -?0x[0-9a-f]+:0x[0-9a-f]+; allowed: START below END"):
+        checked("here", *limits)

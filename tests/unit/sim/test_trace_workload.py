@@ -18,7 +18,7 @@ from sim.workloads.trace import trace, unroll
 CONFIGS = Path(__file__).parents[3] / "configs"
 DEB_SMP4 = "traces/deb-smp4.txt.gz"
 LINE = "init-1 [000] ..... {seconds}.0: {event}\n"
-ALLOC = "alloc_vmap_area: va_start: {start} size=8192 align=1 vstart=0x0 vend=0x0 failed={failed}"
+ALLOC = "alloc_vmap_area: va_start: {start} size=8192 align=1 vstart=0x0 vend=0xffffffffffffffff failed={failed}"
 FREE = "free_vmap_area_noflush: va_start={start:#x} nr_lazy=0 nr_lazy_max=0"
 PURGE = "purge_vmap_area_lazy: start=0x0 end=0x0 num_purged=0"
 
