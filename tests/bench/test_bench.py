@@ -83,7 +83,7 @@ def test_a_point_of_growth_is_measured() -> None:
 
 
 def test_the_long_run_takes_its_peak_on_the_way() -> None:
-    """After a tenth, after the half, and at the end: peaks that do not fall."""
+    """After a fiftieth, after a fifth, and at the end: peaks that do not fall."""
     peaks = memory.run_long(Options(scale=0.001))["peaks"]
     assert [done for done, _mib in peaks] == [2_000, 20_000, 100_000]
     assert 0 < peaks[0][1] <= peaks[1][1] <= peaks[2][1]
