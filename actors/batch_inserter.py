@@ -5,7 +5,7 @@ each area. Areas that are collected are in no tree until they are flushed; whoev
 found flushes first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from actors.errors import expect
 from actors.router import Router
@@ -49,7 +49,10 @@ class BatchInserter:
         when the strategy gives no lock sessions.
         """
         if self._adapt is not None:
-            await self._converse(port, self._adapt(areas, self._router.layout))
+            conversation = self._adapt(areas, self._router.layout)
+            if not isinstance(conversation, Generator):
+                raise StrategyBroken(self._strategy, f"gives {conversation!r} for a conversation")
+            await self._converse(port, conversation)
             return
         rounds = self._strategy(areas, self._router.layout)
         if not isinstance(rounds, tuple):
@@ -73,9 +76,10 @@ class BatchInserter:
             calls = [self._call(session) for session in sessions]
             self.sessions += len(sessions)
             self.areas += sum(len(session.areas) for session in sessions)
-        except (AttributeError, IndexError, TypeError):
-            broken = breach((sessions,)) or f"gives a session for a node that is not there: {sessions!r}"
-            raise StrategyBroken(self._strategy, broken) from None
+        except (AttributeError, TypeError):
+            if broken := breach((sessions,)):
+                raise StrategyBroken(self._strategy, broken) from None
+            raise
         port.probes += len(sessions)
         replies = [await port.call(*calls[0])] if len(calls) == 1 else await port.call_all(calls)
         for reply in replies:
@@ -84,8 +88,12 @@ class BatchInserter:
             await self._router.tell(port, [area for session in sessions for area in session.areas])
 
     def _call(self, session: LockSession) -> Call:
+        addresses = self._router.addresses
+        if not 0 <= session.node_id < len(addresses):
+            broken = f"gives a session for node {session.node_id}, of {len(addresses)}"
+            raise StrategyBroken(self._strategy, broken)
         one = len(session.areas) == 1
         return (
-            self._router.addresses[session.node_id],
+            addresses[session.node_id],
             Insert(session.areas[0]) if one else InsertBatch(session.areas),
         )

@@ -151,7 +151,8 @@ def insist(folder: ModuleType, name: str, given: object, wanted: type[Any]) -> N
 
     Raises `WrongResult`.
     """
-    lacking = [public for public in dir(wanted) if public[0] != "_" and not hasattr(given, public)]
+    asked = sorted({*dir(wanted), *getattr(wanted, "__annotations__", {})})
+    lacking = [public for public in asked if public[0] != "_" and not hasattr(given, public)]
     if lacking:
         kind = folder.__name__.rpartition(".")[2]
         found = f"found {reprlib.repr(given)} from {name} of the {kind}, without {lacking[0]}"

@@ -123,13 +123,24 @@ def _side(path: Path, of: Callable[[Mapping[str, Any]], _Side]) -> _Side:
 
 def _of_run(results: Mapping[str, Any]) -> _Side:
     asked = dict(_leaves({"engine": results["engine"], **results["scenario"]}))
-    return _Side(asked, metrics_of(results))
+    metrics = metrics_of(results)
+    _refuse_other_than_numbers(metrics)
+    return _Side(asked, metrics)
 
 
 def _of_study(study: Mapping[str, Any]) -> _Side:
     factors = study["study"]["factors"]
     cells = {", ".join(f"{name}={row[name]}" for name in factors) or "the only cell": row for row in study["cells"]}
+    for row in cells.values():
+        metrics = {key: value for key, value in row.items() if is_metric(key)}
+        _refuse_other_than_numbers({key: value for key, value in metrics.items() if value is not None})
     return _Side(dict(_leaves({"code": study["code"], **study["study"]})), cells)
+
+
+def _refuse_other_than_numbers(metrics: Mapping[str, object]) -> None:
+    for metric, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{metric} is {value!r}")
 
 
 def _compared_runs(a: Path, b: Path) -> Comparison:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     name="calibrate",
     short_help="Fit constants to measurements.",
     epilog="What a targets file holds is in docs/reference/targets.md. Exit codes: 0 done, 1 a check failed in "
-    "the runs with the fitted constants, 2 bad input, 130 interrupted.",
+    "the runs with the fitted constants, 2 bad input, 130 interrupted, 143 terminated.",
 )
 @click.argument("targets", type=click.Path(path_type=Path))
 @seed_option("Change the seed of all runs.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(
     name="drive",
     short_help="Run a scenario against a cluster's members.",
-    epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted, 143 terminated.",
 )
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.option("--members", required=True, type=click.Path(path_type=Path), help="The members (a TOML file).")

@@ -17,7 +17,8 @@ PARTITION = "partition.json"
 @click.command(
     name="replay",
     short_help="Hold a recorded trace against the kernel's rules.",
-    epilog="How to record: docs/how-to/record-a-trace.md. Exit codes: 0 done, 1 addresses were lost, 2 bad input.",
+    epilog="How to record: docs/how-to/record-a-trace.md. Exit codes: 0 done, 1 addresses were lost, 2 bad input, "
+    "130 interrupted, 143 terminated.",
 )
 @click.argument("trace", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -69,6 +70,11 @@ def command(
         found = "neither" if trace is None else "both"
         raise BadInput("replay", f"{found} of TRACE and --vmallocinfo", "one of them")
     if vmallocinfo is not None:
+        for option, value in (("--initial", initial), ("--vmalloc-range", vmalloc_range)):
+            if value is not None:
+                raise BadInput(option, f"{value}, with --vmallocinfo", "it with a TRACE, that is replayed")
+        if kernel != "auto":
+            raise BadInput("--kernel", f"{kernel!r}, with --vmallocinfo", "it with a TRACE, that is replayed")
         return _show_partition(session, vmallocinfo, cpus, out)
     assert trace is not None, "one of them is given"
     given = _range(vmalloc_range) if vmalloc_range is not None else None

@@ -22,7 +22,7 @@ QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.toml"
     name="run",
     short_help="Run a scenario and its variants.",
     epilog="The tables and keys of a scenario are in docs/reference/scenario.md, the names in it in `list`. "
-    "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted.",
+    "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 interrupted, 143 terminated.",
 )
 @click.argument("scenario", type=click.Path(path_type=Path), required=False)
 @scenario_options

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     name="study",
     short_help="Run a sweep, with intervals and comparisons.",
     epilog="What a study file holds is in docs/reference/study.md. A study that was interrupted goes on where it "
-    "was when it is run again. Exit codes: 0 done, 1 a check or a cell failed, 2 bad input, 130 interrupted.",
+    "was when it is run again. Exit codes: 0 done, 1 a check or a cell failed, 2 bad input, "
+    "130 interrupted, 143 terminated.",
 )
 @click.argument("study", type=click.Path(path_type=Path))
 @set_option("Change a key of all cells.")

@@ -25,9 +25,11 @@ ONCE = (0,)
 class Fault:
     """One kind of thing that goes wrong; here nothing does: a kind says otherwise where it has a say."""
 
+    counts: Counter[str]
+    """What has happened so far, by kind; whoever does it counts it."""
+
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        """What has happened so far, by kind; whoever does it counts it."""
+        self.counts = Counter()
 
     def fates(self, fates: Sequence[int], source: str, target: str, now_ns: int) -> Sequence[int]:  # noqa: ARG002
         """Give after how many extra ns each copy of a message arrives; `fates` is what was so before."""

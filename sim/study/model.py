@@ -29,6 +29,7 @@ DEFAULT_METRICS = ("latency.all.mean_ns", "latency.all.p99_ns")
 
 MOST_CELLS = 100_000
 MOST_LEVELS = 10_000
+MOST_VALUE = 1e300
 
 
 _METRIC = allowed(is_metric, METRIC_SHAPES)
@@ -253,8 +254,8 @@ def _range(table: Mapping[str, Any], where: str) -> list[int | float]:
     """Give the values from `from` to `to`, both included: `times` or `step` apart, by default step 1."""
     for key in ("from", "to", "times", "step"):
         value = table.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise BadInput(f"{where}: {key}", shown(value), "a number")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MOST_VALUE:
+            raise BadInput(f"{where}: {key}", shown(value), f"a number, of at most {MOST_VALUE:g}")
     low, high, times, step = table["from"], table.get("to"), table.get("times"), table.get("step")
     if high is None or high < low:
         raise BadInput(f"{where}: to", shown(high), f"a number of at least from ({shown(low)})")
@@ -267,7 +268,7 @@ def _range(table: Mapping[str, Any], where: str) -> list[int | float]:
     values: list[int | float] = []
     while len(values) <= MOST_LEVELS:
         value = low * times ** len(values) if times is not None else low + (step or 1) * len(values)
-        if value > high * (1 + 1e-12):
+        if value > high + 1e-12 * max(abs(high), abs(low)):
             break
         values.append(value)
     return values

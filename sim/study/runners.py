@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import connection, resource_tracker
+from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeAlias
 
 from attrs import define, field
@@ -69,17 +70,19 @@ class Pool:
     """Tasks that were under way when a pool broke: each is tried alone."""
     _deaths: dict[tuple[str, int], int] = field(factory=dict)
     _keeps: bool = False
-    _kept: ProcessPoolExecutor | None = None
+    _kept: ExitStack = field(factory=ExitStack)
+    """Ends the processes that are kept."""
+    _executor: ProcessPoolExecutor | None = None
 
     @contextmanager
     def kept(self) -> Iterator["Pool"]:
         """Keep the processes from one call of `results` to the next, while the body lasts."""
         self._keeps = True
         try:
-            yield self
+            with self._kept:
+                yield self
         finally:
-            self._keeps = False
-            self._let_go()
+            self._keeps, self._executor = False, None
 
     def results(self, queue: deque[Task], work: Work) -> Iterator[tuple[Task, Record | Failure]]:
         """See `Runner.results`."""
@@ -91,7 +94,8 @@ class Pool:
                 try:
                     yield from _results(executor, source, running, self.jobs + 1, work)
                 except BrokenProcessPool:
-                    self._let_go()
+                    self._kept.close()
+                    self._executor = None
                     yield from self._bury(list(running.values()), alone)
 
     def _bury(self, victims: list[Task], alone: bool) -> Iterator[tuple[Task, Failure]]:
@@ -106,25 +110,29 @@ class Pool:
     @contextmanager
     def _pool(self, jobs: int) -> Iterator[Executor]:
         if self._keeps and jobs == self.jobs:
-            self._kept = self._kept or _processes(jobs)
-            yield self._kept
+            self._executor = self._executor or self._kept.enter_context(_processes(jobs))
+            yield self._executor
             return
-        executor = _processes(jobs)
-        try:
+        with _processes(jobs) as executor:
             yield executor
-        finally:
-            executor.shutdown(cancel_futures=True)
-
-    def _let_go(self) -> None:
-        if self._kept is not None:
-            self._kept.shutdown(cancel_futures=True)
-            self._kept = None
 
 
-def _processes(jobs: int) -> ProcessPoolExecutor:
+@contextmanager
+def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Have processes while the body lasts; when it fails they end at once, whatever they are at."""
     # Spawned: a fork of a process with threads (the progress bar has one) may hang.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker)
+    end, last = context.Pipe(duplex=False)
+    executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(end,))
+    try:
+        yield executor
+    except BaseException:
+        last.close()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+        last.close()
+        end.close()
 
 
 def processes_start() -> bool:
@@ -228,14 +236,17 @@ def _interrupts_kept() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker() -> None:
-    """Leave interrupts to the parent, and end when it does, however: a pool's workers would wait for ever."""
+def _begin_worker(end: Connection) -> None:
+    """Leave interrupts to the parent, and end when it does, however, or when it closes the other end of `end`.
+
+    Left to itself a pool's workers would wait for ever for a parent that is gone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_end_with_the_parent, args=(end,), daemon=True).start()
 
 
-def _end_with_the_parent() -> None:
+def _end_with_the_parent(end: Connection) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
-    parent.join()
+    connection.wait([parent.sentinel, end])
     os._exit(1)

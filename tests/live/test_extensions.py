@@ -353,7 +353,26 @@ WRONG = {
         "from protocol.strategies import LockSession\n"
         "def wrong(areas, layout):\n    return ((LockSession(99, tuple(areas)),),)\n",
         "batch.strategy=wrong",
-        "the strategy wrong gives a session for a node that is not there: (LockSession(node_id=99",
+        "the strategy wrong gives a session for node 99, of ",
+    ),
+    "node below 0": (
+        "from protocol.strategies import LockSession\n"
+        "def wrong(areas, layout):\n    return ((LockSession(-1, tuple(areas)),),)\n",
+        "batch.strategy=wrong",
+        "the strategy wrong gives a session for node -1, of ",
+    ),
+    "conversation": (
+        "from attrs import frozen\n@frozen\nclass Wrong:\n"
+        "    def __call__(self, areas, layout):\n        return ()\n"
+        "    def adapt(self, areas, layout):\n        return None\n",
+        "batch.strategy=wrong",
+        "the strategy Wrong() gives None for a conversation",
+    ),
+    "fault without counts": (
+        "from sim.faults import Fault\nclass Odd(Fault):\n    def __init__(self):\n        pass\n"
+        "def wrong(scenario, servers):\n    return Odd()\n",
+        'faults.also=["wrong"]',
+        "found <Odd instance at ",
     ),
     "workload": (
         "from sim.workloads import Plan\ndef wrong(scenario, beside) -> Plan:\n    return None\n",
@@ -378,7 +397,7 @@ WRONG = {
     "fault": (
         "def wrong(scenario, servers):\n    return None\n",
         'faults.also=["wrong"]',
-        "found None from wrong of the faults, without crashes; allowed: a Fault",
+        "found None from wrong of the faults, without counts; allowed: a Fault",
     ),
     "check": (
         "def wrong(evidence):\n    return True\n",

@@ -67,6 +67,9 @@ def test_results_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     [
         ([], "neither of TRACE and --vmallocinfo"),
         ([str(MIXED), "--vmallocinfo", "x"], "both of TRACE and --vmallocinfo"),
+        (["--vmallocinfo", "x", "--vmalloc-range", "0:1"], "--vmalloc-range: found 0:1, with --vmallocinfo"),
+        (["--vmallocinfo", "x", "--initial", "y"], "--initial: found y, with --vmallocinfo"),
+        (["--vmallocinfo", "x", "--kernel", "6.9"], "--kernel: found '6.9', with --vmallocinfo"),
         ([str(MIXED), "--kernel", "5.4"], "--kernel: found '5.4'"),
         ([str(MIXED), "--cpus", "0"], "--cpus"),
         (

@@ -3,8 +3,10 @@
 import html
 import json
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,26 @@ def test_a_study_that_was_killed_goes_on(undisturbed: Path, tmp_path: Path, torn
     assert main(arguments) == 0
     assert contents(tmp_path / "out") == contents(undisturbed.parent / "alone")
     assert set(kept) <= set((tmp_path / "out" / FILE).read_bytes().split(b"\n"))
+
+
+@pytest.mark.parametrize("signals", [1, 2], ids=["once", "twice"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_study_that_is_terminated_ends_at_once(tmp_path: Path, jobs: int, signals: int) -> None:
+    """Also by the impatient, and with workers in the middle of something long: what they are at is lost anyway."""
+    path = written(tmp_path)
+    (tmp_path / "small.toml").write_text("[workload]\noperations = 30_000_000\npreload_areas = 50\n")
+    command = [sys.executable, "-m", "sim", "study", str(path), "--out", str(tmp_path / "out"), "--jobs", str(jobs)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while len(children.read_text().split()) < jobs + 1:  # the workers, and who keeps track of resources
+            time.sleep(0.02)
+        time.sleep(0.5)
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+        _out, error = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert error.decode().startswith("vmapsim: terminated; ")
+    assert error.decode().count("\n") == 1
 
 
 def test_a_cluster_gives_the_same_bytes(undisturbed: Path, tmp_path: Path, cluster: Any) -> None:

@@ -104,6 +104,11 @@ def test_what_cannot_be_compared(folders: dict[str, Path], a: str, b: str, words
         ("results.json", '{"schema": 1}', "no whole results .KeyError: 'engine'."),
         ("results.json", '{"schema": 1, "engine": "virtual", "scenario": []}', "no whole results .TypeError"),
         ("study.json", '{"schema": 1, "study": {"factors": []}}', "no whole results .KeyError: 'cells'."),
+        (
+            "study.json",
+            '{"schema": 1, "code": "", "study": {"factors": []}, "cells": [{"latency.all.mean_ns": "x"}]}',
+            "no whole results .TypeError: latency.all.mean_ns is 'x'.",
+        ),
     ],
 )
 def test_results_that_are_not_whole_are_one_line(tmp_path: Path, name: str, text: str, words: str) -> None:

@@ -52,6 +52,16 @@ def test_ranges(tmp_path: Path, factor: str, values: list[int]) -> None:
     assert [level.value for level in study.factors[0].levels] == values
 
 
+@pytest.mark.parametrize(
+    ("factor", "count"),
+    [("from = -3\nto = -1", 3), ("from = -0.3\nto = 0\nstep = 0.1", 4), ("from = 0\nto = 0", 1)],
+)
+def test_ranges_reach_their_end_below_zero_too(tmp_path: Path, factor: str, count: int) -> None:
+    """Both ends are included, whatever their sign."""
+    study = load_study(written(tmp_path, f'{HEAD}[[factor]]\nkey = "parameters.x.y"\n{factor}\n'))
+    assert len(study.factors[0].levels) == count
+
+
 def test_fractions_are_reached_in_spite_of_rounding(tmp_path: Path) -> None:
     """0 to 0.3 in steps of 0.1 has four values."""
     study = load_study(
@@ -116,6 +126,8 @@ def test_a_fingerprint_is_what_decides_the_outcome(tmp_path: Path) -> None:
         (f'{HEAD}[[factor]]\nkey = "space.nodes"\nfrom = 1', ["factor 1: to", "None"]),
         (f'{HEAD}[[factor]]\nkey = "space.nodes"\nfrom = 1\nto = "x"', ["factor 1: to", "'x'", "a number"]),
         (f'{HEAD}[[factor]]\nkey = "space.nodes"\nfrom = 1\nto = 9\ntimes = 1', ["factor 1: times", "1"]),
+        (f'{HEAD}[[factor]]\nkey = "costs.lock_ns"\nfrom = 1\nto = inf\ntimes = 10', ["1: to", "inf", "at most"]),
+        (f'{HEAD}[[factor]]\nkey = "costs.lock_ns"\nfrom = 1\nto = 9\nstep = inf', ["1: step", "inf"]),
         (f'{HEAD}[[factor]]\nkey = "space.nodes"\nfrom = 1\nto = 9\nstep = 0', ["factor 1: step", "0"]),
         (f'{HEAD}[[factor]]\nname = "s"\nkey = "seed"\nvalues = [1]', ["factor s", "the key seed", "replications"]),
         (f'{HEAD}[[factor]]\nname = "f"\ncount = 0', ["factor 1: count", "0", "1 to 10000"]),
