@@ -155,7 +155,8 @@ def insist(folder: ModuleType, name: str, given: object, wanted: type[Any]) -> N
     lacking = [public for public in asked if public[0] != "_" and not hasattr(given, public)]
     if lacking:
         kind = folder.__name__.rpartition(".")[2]
-        found = f"found {reprlib.repr(given)} from {name} of the {kind}, without {lacking[0]}"
+        shown = reprlib.repr(given) if type(given).__module__ == "builtins" else f"a {type(given).__name__}"
+        found = f"found {shown} from {name} of the {kind}, without {lacking[0]}"
         raise WrongResult(f"{found}; allowed: a {wanted.__name__}")
 
 

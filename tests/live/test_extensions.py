@@ -369,10 +369,10 @@ WRONG = {
         "the strategy Wrong() gives None for a conversation",
     ),
     "fault without counts": (
-        "from sim.faults import Fault\nclass Odd(Fault):\n    def __init__(self):\n        pass\n"
-        "def wrong(scenario, servers):\n    return Odd()\n",
+        "from sim.faults import Fault\nclass Fake(Fault):\n    def __init__(self):\n        pass\n"
+        "def wrong(scenario, servers):\n    return Fake()\n",
         'faults.also=["wrong"]',
-        "found <Odd instance at ",
+        "found a Fake from wrong of the faults, without counts; allowed: a Fault",
     ),
     "workload": (
         "from sim.workloads import Plan\ndef wrong(scenario, beside) -> Plan:\n    return None\n",
