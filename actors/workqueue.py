@@ -43,6 +43,8 @@ class Workqueue:
         self._outstanding = 0
         self.turn: Turn | None = None
         """Whose turn it is where kworkers share their CPUs with threads; None where they do not."""
+        self.idle: Callable[[int], None] = lambda _cpu: None
+        """Called with a CPU when the last of its kworkers has nothing left to do."""
 
     def queue_on(self, cpu: int, job: Job) -> Signal:
         """Queue `job` for a worker of `cpu`; gives what is set when it is done (`schedule_work_on`)."""
@@ -81,6 +83,8 @@ class Workqueue:
             mine.busy += 1
             await (job(port) if self.turn is None else sharing(job(port), port, self.turn))
             mine.busy -= 1
+            if not self.busy(port.cpu):
+                self.idle(port.cpu)
             done.set()
             self._outstanding -= 1
             self._wake_all_if_over()

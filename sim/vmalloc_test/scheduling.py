@@ -51,7 +51,7 @@ class RunQueues:
     """How many kworkers of a CPU have something to do."""
     _more: list[Signal] = field(init=False)
     _preempted_ns: dict[int, int] = field(factory=dict)
-    """When kworkers of a CPU that have something to do have preempted its threads, or will."""
+    """When kworkers of a CPU that have something to do have begun, preempting its threads, or will."""
     alive: int = 0
     """Threads that are not over, those that sleep included."""
 
@@ -89,7 +89,6 @@ class RunQueues:
     def wait(self, cpu: int, now_ns: int) -> int:
         """Give how long the thread at the head of `cpu` has to wait for kworkers, at most `POLL_NS` at once."""
         if not self.busy(cpu):
-            self._preempted_ns.pop(cpu, None)
             return 0
         since_ns = self._since(cpu, now_ns)
         if since_ns > now_ns:
@@ -97,8 +96,12 @@ class RunQueues:
         turns, left_ns = self._turns(since_ns, now_ns)
         return 0 if turns % (len(self.queues[cpu]) + 1) else min(left_ns, POLL_NS)
 
+    def idle(self, cpu: int) -> None:
+        """Take note that no kworker of `cpu` has anything left to do: who is woken next preempts anew."""
+        self._preempted_ns.pop(cpu, None)
+
     def _since(self, cpu: int, now_ns: int) -> int:
-        """Give when kworkers of a CPU, which have something to do now, have preempted its threads or will."""
+        """Give when kworkers of a CPU, which have something to do now, have begun or will."""
         alone = len(self.queues[cpu]) < 2
         begins_ns = now_ns if alone else (now_ns // self.tick_ns + 1) * self.tick_ns
         return self._preempted_ns.setdefault(cpu, begins_ns)

@@ -99,6 +99,7 @@ class Boot:
         """Be a CPU: run what is in its queue until all threads are over."""
         vmap, cpu = client.vmap, client.port.cpu
         vmap.workqueue.turn = queues.turn
+        vmap.workqueue.idle = queues.idle
         queues.busy = vmap.workqueue.busy
         vmap.any_idle = queues.any_idle
         if cpu == 0:

@@ -117,9 +117,23 @@ def test_a_kworker_that_is_done_is_forgotten() -> None:
     made.wake(thread())
     made.turn(0, 100)
     working = 0
+    made.idle(0)
     assert made.wait(0, 1500) == 0
     working = 1
     assert made.turn(0, 1600) == 0
+
+
+def test_a_kworker_that_is_done_is_forgotten_where_no_thread_was() -> None:
+    """The next one has the CPU when a thread comes, for its own slice, and not what was left of the first one's."""
+    made = queues(1)
+    made.busy = lambda _cpu: 1
+    assert made.turn(0, 100) == 0
+    made.idle(0)
+    assert made.turn(0, 1200) == 0
+    made.wake(thread())
+    assert made.turn(0, 1200) == 0
+    assert made.wait(0, 1200) == 800
+    assert made.turn(0, 2000) == 1000
 
 
 def test_the_last_of_some_workers_lets_go_on() -> None:
