@@ -67,10 +67,10 @@ class FifoLock:
         """See `Grants.let_go`."""
         self.free_at_ns = now_ns
 
-    def record(self, cpu: int, wait_ns: int, hold_ns: int) -> None:
+    def record(self, cpu: int, arrival_ns: int, start_ns: int, end_ns: int) -> None:
         """Account for a hold that is over, of a lock whose order is kept elsewhere."""
-        self.free_at_ns = wait_ns
-        self.grant(cpu, 0, hold_ns)
+        self.free_at_ns = start_ns - arrival_ns
+        FifoLock.grant(self, cpu, 0, end_ns - start_ns)  # a lock that notes its grants notes this one itself
 
 
 @frozen(eq=False)

@@ -41,7 +41,7 @@ class Mutex:
     def release(self, port: Port) -> None:
         """Hand the mutex to who has waited longest, if anybody."""
         assert self.is_held, "released by nobody"
-        self._statistics.record(port.cpu, self._since_ns - self._arrival_ns, port.now_ns - self._since_ns)
+        self._statistics.record(port.cpu, self._arrival_ns, self._since_ns, port.now_ns)
         if self._waiting:
             self._waiting.popleft().set()
         else:

@@ -82,6 +82,12 @@ Command: TypeAlias = Call | list[Call] | int | Signal | Attempts
 replies), nanoseconds to pass, a signal to wait for (by nothing), attempts at once (by the list of outcomes)."""
 
 
+class Part(tuple[str, int, int, int, int, int, int, int, Answer]):
+    """A completed operation that was part of one that goes on: `Port.complete_part` marks it."""
+
+    __slots__ = ()
+
+
 class Port:
     """What the script of one client, on one CPU, sees of its world; the world keeps its numbers.
 
@@ -176,7 +182,8 @@ class Port:
         begin_ns, probes, queue_ns, service_ns = since
         probes, queue_ns = self.probes - probes, self.queue_ns - queue_ns
         service_ns = self.service_ns - service_ns
-        self._completed((operation, self.cpu, begin_ns, self.now_ns, probes, queue_ns, service_ns, addr, answer))
+        row = (operation, self.cpu, begin_ns, self.now_ns, probes, queue_ns, service_ns, addr, answer)
+        self._completed(Part(row))
 
     def forget(self) -> None:
         """Start new accounts without a record: the present operation failed."""

@@ -68,6 +68,8 @@ def simulate(
     """
     with rare_collections():
         system = System(scenario, plan(scenario, beside), engine, timeline)
+        if timeline is not None:
+            timeline.in_turn = system.workload.window is None  # where there are flows, there are kworkers
         world = _world_of(system, beside, progress)
         clocks = Clocks()
 

@@ -1,23 +1,26 @@
 """The timeline as a Perfetto trace: TrackEvent packets, timestamps in nanoseconds of the run's clock.
 
-    CPU 3             operations; in each the locks it asked for ("busy/2"), in these the time spent waiting
-    CPU 3, beside 1   requests that were under way at the same time as another of the same operation
+    CPU 3             operations; in each its parts and the locks it asked for ("busy/2"), in these the waits
+    CPU 3, beside 1   what overlaps with that: a kworker's operations, requests that an operation has under way at
+                      once, requests of operations that failed, were not recorded, or are left out
     busy/2            who held the lock ("CPU 3")
     busy/2 waiters    how many requests waited for it
     others            gauges: areas by node, lazy pages, areas in pools
 
-An arrow (flow) leads from a request to the hold that served it. Slices of a track nest; an operation that came
-while its CPU was busy begins on the track when the one before it ends, and says how long it had waited.
+An arrow (flow) leads from every request to the hold that served it. Slices of a track nest (see `nesting`); an
+operation that came while its CPU was busy begins on the track when the one before it ends, and says how long it had
+waited.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TracePacket, TrackEvent
 
 from sim.results import natural
+from sim.timeline.nesting import Slice, lanes_of
 from sim.timeline.recording import Grant, Operation, Timeline
 
 SEQUENCE = 1
@@ -25,19 +28,6 @@ SEQUENCE = 1
 
 Event: TypeAlias = tuple[int, Any]
 """Time and packet."""
-
-
-@frozen
-class Slice:
-    """A stretch of a track; those within it lie between its ends."""
-
-    name: str
-    begin_ns: int
-    end_ns: int
-    inner: "list[Slice]" = field(factory=list)
-    notes: dict[str, int] = field(factory=dict)
-    flow: int = 0
-    """Where an arrow begins or ends; 0 where there is none."""
 
 
 def to_perfetto(timeline: Timeline, title: str) -> bytes:
@@ -135,44 +125,13 @@ def _cpu_events(timeline: Timeline, tracks: _Tracks, flows: dict[int, int]) -> l
     for operation in timeline.operations:
         operations[operation.cpu].append(operation)
     events: list[Event] = []
-    for cpu in sorted(operations):
-        lanes = _lanes(operations[cpu], sorted(grants[cpu], key=lambda grant: grant.arrival_ns), flows)
+    for cpu in sorted(operations.keys() | grants.keys()):
+        lanes = lanes_of(operations[cpu], grants[cpu], flows, in_turn=timeline.in_turn)
         track = tracks.named(f"CPU {cpu}", root)
         events += tracks.slices(track, lanes[0])
         for number, lane in enumerate(lanes[1:], start=1):
             events += tracks.slices(tracks.named(f"CPU {cpu}, beside {number}", track), lane)
     return events
-
-
-def _lanes(operations: Sequence[Operation], grants: Sequence[Grant], flows: dict[int, int]) -> list[list[Slice]]:
-    """Put each request into its operation; those that overlap go to lanes of their own."""
-    lanes: list[list[Slice]] = [[]]
-    place, free_ns = 0, 0
-    for operation in operations:
-        begin_ns = max(operation.begin_ns, free_ns)
-        free_ns = operation.end_ns
-        notes = {"nodes asked": operation.probes, "address": operation.addr}
-        if begin_ns > operation.begin_ns:
-            notes["waited for its CPU (ns)"] = begin_ns - operation.begin_ns
-        whole = Slice(operation.name, begin_ns, operation.end_ns, notes=notes)
-        lanes[0].append(whole)
-        ends = [begin_ns]
-        while place < len(grants) and grants[place].arrival_ns < begin_ns:
-            place += 1  # asked for by an operation that the timeline leaves out
-        while place < len(grants) and grants[place].end_ns <= operation.end_ns:
-            grant = grants[place]
-            lane = next((lane for lane, end_ns in enumerate(ends) if end_ns <= grant.arrival_ns), len(ends))
-            ends[lane : lane + 1] = [grant.end_ns]
-            if lane == len(lanes):
-                lanes.append([])
-            (whole.inner if lane == 0 else lanes[lane]).append(_request(grant, flows[id(grant)]))
-            place += 1
-    return lanes
-
-
-def _request(grant: Grant, flow: int) -> Slice:
-    waiting = [Slice("wait", grant.arrival_ns, grant.start_ns)] if grant.start_ns > grant.arrival_ns else []
-    return Slice(grant.lock, grant.arrival_ns, grant.end_ns, waiting, flow=flow)
 
 
 # -- locks and gauges -------------------------------------------------------------------------------

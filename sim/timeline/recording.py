@@ -11,7 +11,7 @@ from typing import TypeAlias
 from attrs import define, field, frozen
 
 from actors.lock import FifoLock
-from actors.world import Completed
+from actors.world import Completed, Part
 
 MOST_HOLDS = 200_000
 """Holds of locks in a timeline if nothing else is asked for: some 50 MB."""
@@ -28,6 +28,8 @@ class Grant:
     arrival_ns: int
     start_ns: int
     end_ns: int
+    sleeping: bool = False
+    """A mutex: whoever holds it asks for other locks meanwhile."""
 
 
 @frozen
@@ -40,6 +42,8 @@ class Operation:
     end_ns: int
     probes: int
     addr: int
+    part: bool = False
+    """It was a part of an operation that was completed later."""
 
 
 Gauges: TypeAlias = Mapping[str, int]
@@ -53,6 +57,8 @@ class Timeline:
     most: int = MOST_HOLDS
     from_ns: int = 0
     until_ns: int = NEVER
+    in_turn: bool = True
+    """The operations of a CPU take turns. Where flows are run they need not: kworkers and threads overlap."""
     grants: list[Grant] = field(factory=list)
     operations: list[Operation] = field(factory=list)
     gauges: list[tuple[int, Gauges]] = field(factory=list)
@@ -64,24 +70,25 @@ class Timeline:
 
     def completed(self, operations: Sequence[Completed]) -> None:
         """Note operations, in the order in which they ended."""
-        for name, cpu, begin_ns, end_ns, probes, _queue_ns, _service_ns, addr, _answer in operations:
+        for row in operations:
+            name, cpu, begin_ns, end_ns, probes, _queue_ns, _service_ns, addr, _answer = row
             if self._shows(begin_ns, end_ns):
-                self.operations.append(Operation(name, cpu, begin_ns, end_ns, probes, addr))
+                self.operations.append(Operation(name, cpu, begin_ns, end_ns, probes, addr, isinstance(row, Part)))
 
     def sample(self, now_ns: int, gauges: Gauges) -> None:
         """Note what gauges show now."""
         if self.from_ns <= now_ns <= self.until_ns:
             self.gauges.append((now_ns, gauges))
 
-    def _grant(self, lock: str, cpu: int, arrival_ns: int, start_ns: int, end_ns: int) -> None:
-        if not self._shows(arrival_ns, end_ns):
+    def _grant(self, grant: Grant) -> None:
+        if not self._shows(grant.arrival_ns, grant.end_ns):
             return
         if len(self.grants) == self.most:
             # Whatever is granted from now on ends after what is being served now.
-            self.until_ns = arrival_ns
+            self.until_ns = grant.arrival_ns
             self.events_left_out += 1
             return
-        self.grants.append(Grant(lock, cpu, arrival_ns, start_ns, end_ns))
+        self.grants.append(grant)
 
     def _shows(self, begin_ns: int, end_ns: int) -> bool:
         """Tell whether something is within the window; what is not is left out."""
@@ -114,12 +121,17 @@ class Timeline:
 class NotedLock(FifoLock):
     """A lock whose grants are noted. No attrs class: it has the statistics of its base, and no others."""
 
-    def __init__(self, name: str, note: Callable[[str, int, int, int, int], None]) -> None:
+    def __init__(self, name: str, note: Callable[[Grant], None]) -> None:
         super().__init__(name)
         self._note = note
 
     def grant(self, cpu: int, arrival_ns: int, hold_ns: int) -> int:
         """See `FifoLock.grant`."""
         end_ns = super().grant(cpu, arrival_ns, hold_ns)
-        self._note(self.name, cpu, arrival_ns, end_ns - hold_ns, end_ns)
+        self._note(Grant(self.name, cpu, arrival_ns, end_ns - hold_ns, end_ns))
         return end_ns
+
+    def record(self, cpu: int, arrival_ns: int, start_ns: int, end_ns: int) -> None:
+        """See `FifoLock.record`; noted when the hold is over."""
+        super().record(cpu, arrival_ns, start_ns, end_ns)
+        self._note(Grant(self.name, cpu, arrival_ns, start_ns, end_ns, sleeping=True))

@@ -106,7 +106,7 @@ def test_without_a_lock_nobody_waits() -> None:
 
 def test_a_hold_whose_order_is_kept_elsewhere_is_accounted_for() -> None:
     lock = FifoLock("purge")
-    lock.record(cpu=1, wait_ns=0, hold_ns=10)
-    lock.record(cpu=2, wait_ns=7, hold_ns=3)
+    lock.record(cpu=1, arrival_ns=100, start_ns=100, end_ns=110)
+    lock.record(cpu=2, arrival_ns=103, start_ns=110, end_ns=113)
     assert (lock.acquisitions, lock.contended, lock.handoffs) == (2, 1, 1)
     assert (lock.wait_ns, lock.wait_max_ns, lock.hold_ns, lock.hold_max_ns) == (7, 7, 13, 10)
