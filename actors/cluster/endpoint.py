@@ -61,9 +61,21 @@ def parse_endpoint(text: str, where: str) -> Endpoint:
             raise BadEndpoint(where, f"a path of {len(os.fsencode(rest))} bytes", "at most 107 in a socket's path")
         return Endpoint(path=rest)
     host, _, port = rest.rpartition(":")
-    if kind == "tcp" and host and port.isdecimal() and int(port) <= 65535:
-        return Endpoint(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+    if kind == "tcp" and host and port.isdecimal() and len(port) <= 5 and int(port) <= 65535:
+        known = _ascii(host.removeprefix("[").removesuffix("]"))
+        if not known:
+            raise BadEndpoint(where, repr(text), "a host's name, labels of 1 to 63 bytes, or its address")
+        return Endpoint(host=known, port=int(port))
     raise BadEndpoint(where, repr(text), "unix:PATH or tcp:HOST:PORT")
+
+
+def _ascii(host: str) -> str:
+    """Give a host's name as resolvers take it; empty for one that they raise for, rather than know none."""
+    try:
+        name = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+    return "" if "\0" in name else name
 
 
 async def listen(endpoint: Endpoint, certificates: Certificates | None) -> list[trio.abc.Listener[Stream]]:
@@ -85,7 +97,12 @@ async def listen(endpoint: Endpoint, certificates: Certificates | None) -> list[
 
 
 async def connect(endpoint: Endpoint, certificates: Certificates | None) -> Stream:
-    """Connect to a server at `endpoint`. Raises OSError when none is there, `BadEndpoint` when it may not be."""
+    """Connect to a server at `endpoint`.
+
+    Raises OSError when none is there, `trio.BrokenResourceError` when it leaves meanwhile, `BadEndpoint` when it
+    may not be: outside loopback without TLS, or with a certificate that the authority has not signed. (Whether the
+    server takes ours is not known before the first read: with TLS 1.3 it looks after the client is done.)
+    """
     if endpoint.path:
         return await trio.open_unix_socket(endpoint.path)
     context = None if certificates is None else client_context(certificates)
@@ -96,10 +113,39 @@ async def connect(endpoint: Endpoint, certificates: Certificates | None) -> Stre
     secured = trio.SSLStream(stream, context, server_hostname=endpoint.host)
     try:
         await secured.do_handshake()
-    except BaseException:
+    except BaseException as error:
         await trio.aclose_forcefully(secured)
+        if is_refusal(error):
+            raise refused(endpoint, error) from None
         raise
     return secured
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether TLS itself, of either side, ended a connection: it would end the next one, too."""
+    cause = error.__cause__
+    return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLSyscallError)
+
+
+def refused(endpoint: Endpoint, error: BaseException) -> BadEndpoint:
+    """Make the error that says why there is no TLS with `endpoint`."""
+    return BadEndpoint(
+        str(endpoint), reason_of(error), "certificates on both sides that the other side's authority signed"
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in words why a connection broke: trio keeps the reason as the cause of its own error."""
+    cause = error.__cause__ or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLEOFError):
+        return "closed without a word of TLS"
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return cause.reason.lower().replace("_", " ")
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    return str(cause) or repr(cause)
 
 
 def address_of(listener: trio.abc.Listener[Stream], endpoint: Endpoint) -> str:

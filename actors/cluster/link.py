@@ -6,13 +6,14 @@ whoever asked asks again. While there is no connection, who asks waits for one.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import trio
 
-from actors.cluster.endpoint import Certificates, Endpoint, connect
-from actors.cluster.server import BROKEN, READ
+from actors.cluster.endpoint import Certificates, Endpoint, connect, is_refusal, reason_of, refused
+from actors.cluster.server import BROKEN, PARTING_S, READ
 from actors.supervision import Backoff, supervise
 from actors.world import Address
 from protocol.connection import ClientConnection, Ended, Limits, Welcomed
@@ -51,6 +52,16 @@ class _Broken(Exception):
     """The connection is over, and another one may work."""
 
 
+@asynccontextmanager
+async def _in_order(stream: trio.abc.Stream) -> AsyncIterator[None]:
+    """Close a stream with TLS's goodbye, also when cancelled: the server takes silence for a broken connection."""
+    try:
+        yield
+    finally:
+        with trio.move_on_after(PARTING_S, shield=True):
+            await stream.aclose()
+
+
 class Link:
     """The way to one member."""
 
@@ -67,6 +78,7 @@ class Link:
         self._certificates = certificates
         self._limits = limits or Limits()
         self._connection: ClientConnection | None = None
+        self._latest: ClientConnection | None = None
         self._stream: trio.abc.Stream | None = None
         self._asked: dict[int, Posted] = {}
         self._waiting: deque[Posted] = deque()
@@ -77,18 +89,19 @@ class Link:
         """Keep a connection until cancelled; `ready` is called when there is the first one.
 
         Raises `MemberRefused` when the member says that it is another one, `BadEndpoint` when the certificates
-        will not do.
+        will not do. A member that closes on ours, and does not say why, is one whose connection broke:
+        `last_break` says at which point.
         """
 
         async def attempt() -> None:
             await self._run_once(ready)
-            raise _Broken("connection closed")
+            raise _Broken(self._closed())
 
         def failed(error: Exception, _pause_ns: int) -> None:
             if not isinstance(error, (_Broken, *BROKEN, ProtocolError)) or isinstance(error, VmapsimError):
                 raise error
             self.breaks += 1
-            self.last_break = str(error) or repr(error)
+            self.last_break = reason_of(error)
 
         await supervise(attempt, RECONNECT, time.perf_counter_ns, lambda ns: trio.sleep(ns / 1e9), failed)
 
@@ -115,12 +128,12 @@ class Link:
 
     async def _run_once(self, ready: Callable[[], None]) -> None:
         stream = await connect(self.endpoint, self._certificates)
-        connection = ClientConnection(self._hello, self._limits)
+        connection = self._latest = ClientConnection(self._hello, self._limits)
         self._output = trio.Event()
         self._output.set()  # there is a hello to send
         self._output_set = True
         try:
-            async with stream, trio.open_nursery() as nursery:
+            async with _in_order(stream), trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, stream, connection)
                 nursery.start_soon(self._watch, connection, nursery.cancel_scope)
                 await self._read(stream, connection, ready)
@@ -131,12 +144,20 @@ class Link:
             for posted in asked.values():
                 posted.settle(None)
 
+    def _closed(self) -> str:
+        """Say what a connection that was made and is over tells."""
+        if self._certificates is None or (self._latest is not None and self._latest.welcome is not None):
+            return "connection closed"
+        return "closed after the handshake, before a welcome: it may have refused this side's certificate"
+
     async def _read(self, stream: trio.abc.Stream, connection: ClientConnection, ready: Callable[[], None]) -> None:
         while True:
             try:
                 data = await stream.receive_some(READ)
                 events = connection.receive(data) if data else [Ended("connection closed")]
-            except (*BROKEN, ProtocolError):
+            except (*BROKEN, ProtocolError) as error:
+                if connection.welcome is None and is_refusal(error):
+                    raise refused(self.endpoint, error) from None
                 return
             for event in events:
                 if isinstance(event, Answer | Failed):

@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from actors.cluster.endpoint import Stream
+from actors.cluster.endpoint import Stream, reason_of
 from actors.cluster.host import Delivery, Host, Log
 from protocol.connection import Asked, Ended, Greeted, Limits, ServerConnection
 from protocol.envelopes import Welcome
@@ -77,7 +77,7 @@ class Server:
                 except ProtocolError as error:
                     self._log("protocol error", error=str(error), frames=connection.frames_received)
                 except BROKEN as error:
-                    self._log("connection broken", error=repr(error))
+                    self._log("connection broken", error=reason_of(error))
                 except trio.Cancelled:
                     connection.say_goodbye("shutting down" if peer.there else "silence")
                     raise

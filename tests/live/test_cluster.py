@@ -13,7 +13,7 @@ from attrs import evolve
 
 from actors.cluster.endpoint import BadEndpoint, Certificates, Endpoint, connect, listen, parse_endpoint
 from actors.cluster.host import Plan
-from actors.cluster.link import MemberRefused
+from actors.cluster.link import Link, MemberRefused
 from actors.cluster.store import StateRefused, StorageFailed, Store
 from actors.errors import NoAnswer
 from actors.patience import Patience
@@ -100,6 +100,46 @@ async def test_with_certificates_only_the_known_get_in(tmp_path: Path) -> None:
             assert await answered(running.endpoint, certificates) == b""
         async with desk_at(running.endpoint, issued(authority, tmp_path, "another")) as desk:
             assert await desk.ask("node/0", Find(0, 0x1000), Found) == Found(PAGE)
+
+
+async def test_a_run_with_certificates_ends_in_order(tmp_path: Path) -> None:
+    """A client that is done says goodbye to TLS, too: the server takes nothing for broken."""
+    authority = trustme.CA()
+    async with serving("tcp:127.0.0.1:0", certificates=issued(authority, tmp_path, "server")) as running:
+        async with desk_at(running.endpoint, issued(authority, tmp_path, "client")) as desk:
+            assert await desk.ask("node/0", Insert(PAGE), Inserted) == Inserted(1)
+        with trio.fail_after(20):
+            while running.server.statistics()["connections"]:
+                await trio.lowlevel.checkpoint()
+        assert running.log.events() == []
+
+
+async def test_a_server_that_may_not_be_is_refused_at_once(tmp_path: Path) -> None:
+    """Its certificate is of another authority: the reason is the client's error, not a wait for somebody else."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    async with serving("tcp:127.0.0.1:0", certificates=issued(authority, tmp_path, "server")) as running:
+        with trio.fail_after(20), pytest.raises(BaseExceptionGroup) as caught:
+            async with desk_at(running.endpoint, issued(authority, tmp_path, "client", trusted=stranger)):
+                pytest.fail("it was let in")
+    (error,) = leaves(caught.value)
+    assert isinstance(error, BadEndpoint)
+    assert "certificate verify failed" in str(error)
+
+
+async def test_a_client_that_may_not_be_is_told_of_on_both_sides(tmp_path: Path) -> None:
+    """The server logs why; the client, which only sees the end of the connection, says at which point that was."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    async with serving("tcp:127.0.0.1:0", certificates=issued(authority, tmp_path, "server")) as running:
+        hello = Hello(PROTOCOL, 2, 0x10000, one_lock=False, rules="", actors=ACTORS)
+        link = Link(running.endpoint, hello, issued(stranger, tmp_path, "stranger", trusted=authority))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.run, lambda: pytest.fail("it was let in"))
+            with trio.fail_after(20):
+                while not link.breaks:
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    assert "refused this side's certificate" in link.last_break
+    assert "certificate verify failed" in str(running.log.lines[0][1]["error"])
 
 
 async def answered(endpoint: Endpoint, certificates: Certificates | None) -> bytes:
@@ -382,7 +422,9 @@ def test_an_endpoint_is_one_of_two_kinds() -> None:
     """Anything else is one line."""
     assert parse_endpoint("tcp:[::1]:80", "x") == Endpoint(host="::1", port=80)
     assert str(parse_endpoint("tcp:[::1]:80", "x")) == "tcp:[::1]:80"
-    for text in ("", "unix:", "tcp:host", "tcp:host:99999", "tcp::1", "udp:a:1", "unix:" + "x" * 108):
+    hosts = ("tcp:a..b:80", f"tcp:{'a' * 70}:80", "tcp:a\0b:80", "tcp:a\udcff:80", f"tcp:host:{'1' * 5000}")
+    for text in ("", "unix:", "tcp:host", "tcp:host:99999", "tcp::1", "udp:a:1", "unix:" + "x" * 108, *hosts):
         with pytest.raises(BadEndpoint, match="x: found"):
             parse_endpoint(text, "x")
+    assert parse_endpoint("tcp:bücher.example:80", "x").host == "xn--bcher-kva.example"
     assert socket.AF_UNIX
