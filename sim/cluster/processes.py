@@ -63,6 +63,8 @@ class Process:
         finally:
             if self._process is not None:
                 self._process.kill()
+                with trio.CancelScope(shield=True):  # who is killed and not waited for stays a zombie
+                    await self._process.wait()
 
     def crash(self, down_ns: int) -> None:
         """Kill the process, as a power failure would (SIGKILL); it is started again after `down_ns`."""
