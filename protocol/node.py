@@ -153,6 +153,7 @@ class NodeMachine:
                     return self._known(node, node.beside, request.addr)
                 return (NOT_FOUND if area is None else Found(area)), self._works[tree.depth]
             match request:
+                # These come once for each area that vmalloc's flows allocate or free, and would be tried last.
                 case PoolTake() | LazyInsert():
                     return self._handle_freed(request)
                 case FindUnlink():

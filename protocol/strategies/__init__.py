@@ -84,7 +84,9 @@ def breach(rounds: object) -> str:
     if not all(rounds):
         return "gives an empty round"
     for session in chain(*rounds):
-        if not isinstance(session, LockSession) or not isinstance(session.areas, tuple):
+        if not isinstance(session, LockSession) or not (
+            isinstance(session.node_id, int) and isinstance(session.areas, tuple)
+        ):
             return f"gives {session!r} for a lock session"
         if not session.areas:
             return "gives a session without areas"

@@ -5,12 +5,11 @@ something. The order that explains a trace is searched for, as one checks a conc
 (Herlihy & Wing, 1990), with the model as the sequential specification and each event's window between its task's
 previous line and its own.
 
-`recording` knows what lines say about when events happened, `touching` where, `ranges` which
-addresses are vmalloc's; `state` is the kernel's state with
-a way back, `past` which events it holds; `purging` does purges step by step and `purges` says which areas they can
-have taken; `line` is the order of what happened as far as it is known, `search` looks for another one when model
-and kernel disagree, `correction` sets the state to the kernel's when there is none; `engine` goes through the
-trace.
+`recording` knows what lines say about when events happened, `touching` where, `ranges` which addresses are
+vmalloc's; `state` is the kernel's state with a way back, `past` which events it holds; `purging` does purges step
+by step and `purges` says which areas they can have taken; `line` is the order of what happened as far as it is
+known, `search` looks for another one when model and kernel disagree, `correction` sets the state to the kernel's
+when there is none; `engine` goes through the trace.
 """
 
 from collections.abc import Iterator, Sequence

@@ -50,9 +50,16 @@ class Recording:
 
     def allocations_over(self, va_start: int, va_end: int, after: int, until: int) -> list[int]:
         """Give the allocations between two events that touch `[va_start, va_end)`, in no order, some twice."""
+        return [index for index, _event in self._over(va_start, va_end, after, until)]
+
+    def starts_over(self, va_start: int, va_end: int, until: int) -> set[int]:
+        """Give the starts of all areas that touched `[va_start, va_end)` before an event."""
+        return {event.va_start for _index, event in self._over(va_start, va_end, -1, until)}
+
+    def _over(self, va_start: int, va_end: int, after: int, until: int) -> list[tuple[int, AllocEvent]]:
         events = self.events
         return [
-            index
+            (index, event)
             for nearby in self.touching.around(va_start, va_end)
             for index in between(nearby, after, until)
             if isinstance(event := events[index], AllocEvent)
@@ -71,18 +78,6 @@ class Recording:
                     firsts.append(index)
                     break
         return min(firsts, default=None)
-
-    def starts_over(self, va_start: int, va_end: int, until: int) -> set[int]:
-        """Give the starts of all areas that touched `[va_start, va_end)` before an event."""
-        events = self.events
-        return {
-            event.va_start
-            for nearby in self.touching.around(va_start, va_end)
-            for index in between(nearby, -1, until)
-            if isinstance(event := events[index], AllocEvent)
-            and event.va_start < va_end
-            and va_start < event.va_start + event.size
-        }
 
 
 def recording_of(trace: Trace, vmalloc: VmallocRange) -> Recording:

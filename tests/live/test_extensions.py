@@ -315,22 +315,29 @@ RAISING: dict[str, tuple[str, int, str]] = {
 BATCHES = "workload.mix={find=0.5, insert=0.1, unlink=0.1, insert_batch=0.3}"
 
 
+def complaint(source: str, path: Path, setting: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a small scenario that uses the extension of this source; give the line that it ends with, and no more."""
+    scenario, out = path.with_name("small.toml"), path.with_name("out")
+    path.write_text(source)
+    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
+    words = ["--out", str(out), "--set", setting, "--set", BATCHES]
+    assert main(["run", str(scenario), "--extension", str(path), *words]) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert not out.exists()
+    return shown
+
+
 @pytest.mark.parametrize("kind", RAISING)
 def test_an_extension_that_raises_in_a_run_is_one_line(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bad input, with the file and the line in it; and no warning of what was left undone."""
     source, line, setting = RAISING[kind]
-    path, scenario = tmp_path / "raising.py", tmp_path / "small.toml"
-    path.write_text(source)
-    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
-    words = ["--out", str(tmp_path / "out"), "--set", setting, "--set", BATCHES]
-    assert main(["run", str(scenario), "--extension", str(path), *words]) == 2
-    shown = capsys.readouterr().err
+    path = tmp_path / "raising.py"
+    shown = complaint(source, path, setting, capsys)
     assert shown.startswith(f"vmapsim: {path}: line {line}: found ")
     assert shown.endswith("; allowed: an extension that raises nothing\n")
-    assert shown.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 WRONG = {
@@ -354,6 +361,12 @@ WRONG = {
         "def wrong(areas, layout):\n    return ((LockSession(99, tuple(areas)),),)\n",
         "batch.strategy=wrong",
         "the strategy wrong gives a session for node 99, of ",
+    ),
+    "name of a node": (
+        "from protocol.strategies import LockSession\n"
+        "def wrong(areas, layout):\n    return ((LockSession('3', tuple(areas)),),)\n",
+        "batch.strategy=wrong",
+        "the strategy wrong gives LockSession(node_id='3', ",
     ),
     "node below 0": (
         "from protocol.strategies import LockSession\n"
@@ -414,15 +427,7 @@ def test_an_extension_that_gives_something_else_is_one_line(
 ) -> None:
     """Bad input, with what was found and what is allowed; nothing is left."""
     source, setting, said = WRONG[kind]
-    path, scenario = tmp_path / "wrong.py", tmp_path / "small.toml"
-    path.write_text(source)
-    scenario.write_text("[workload]\noperations = 300\npreload_areas = 50\n")
-    words = ["--out", str(tmp_path / "out"), "--set", setting, "--set", BATCHES]
-    assert main(["run", str(scenario), "--extension", str(path), *words]) == 2
-    shown = capsys.readouterr().err
-    assert shown.startswith(f"vmapsim: {said}")
-    assert shown.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert complaint(source, tmp_path / "wrong.py", setting, capsys).startswith(f"vmapsim: {said}")
 
 
 def test_an_extension_that_exits_raises_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,7 @@ def test_a_study_that_is_terminated_ends_at_once(tmp_path: Path, jobs: int, sign
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while len(children.read_text().split()) < jobs + 1:  # the workers, and who keeps track of resources
+            assert process.poll() is None, "it ended before it began"
             time.sleep(0.02)
         time.sleep(0.5)
         for _ in range(signals):

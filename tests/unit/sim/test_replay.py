@@ -62,14 +62,20 @@ def counts(outcome: Outcome) -> dict[str, int]:
     return {how: count for how, count in outcome.replayed.counts.items() if count}
 
 
-def test_what_happened_in_the_order_of_its_lines_is_explained_as_printed() -> None:
-    """The lowest addresses, then a pool after a purge, head first: the highest address of the purged ones."""
+def two_areas_purged() -> Script:
+    """Two areas of two pages each, allocated, freed and purged: into a pool, where there are pools."""
     script = Script()
     script.alloc(0, 2)
     script.alloc(2, 2)
     script.free(0, 2)
     script.free(2, 4)
     script.purge(2)
+    return script
+
+
+def test_what_happened_in_the_order_of_its_lines_is_explained_as_printed() -> None:
+    """The lowest addresses, then a pool after a purge, head first: the highest address of the purged ones."""
+    script = two_areas_purged()
     script.alloc(2, 2)
     script.alloc(0, 2)
     script.alloc(4, 2)
@@ -311,12 +317,7 @@ def test_where_vmallocs_addresses_are_is_seen_in_the_lines(
 
 def test_pools_serve_the_range_that_is_vmallocs() -> None:
     """Two areas are purged into a pool; who says that vmalloc's range is another finds them in the free space."""
-    script = Script()
-    script.alloc(0, 2)
-    script.alloc(2, 2)
-    script.free(0, 2)
-    script.free(2, 4)
-    script.purge(2)
+    script = two_areas_purged()
     script.alloc(2, 2)
     trace = Trace(events=script.events, cpus=2)
     assert counts(replay(trace, "6.10")) == {"as_printed": 3}
