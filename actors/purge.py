@@ -60,7 +60,7 @@ async def flush_tlb_kernel_range(vmap: Vmap, port: Port) -> None:
 
     Kernel: `flush_tlb_kernel_range()` of arch/x86/mm/tlb.c; all of a TLB, by `on_each_cpu()`, as the range is wide.
     """
-    await port.sleep(vmap.flush_ns + (vmap.flush_idle_ns if vmap.any_idle() else 0))
+    await port.sleep(vmap.flush_ns() + (vmap.flush_idle_ns if vmap.any_idle() else 0))
 
 
 async def _purge_nodes(vmap: Vmap, port: Port, with_work: dict[int, Detached], *, populate: bool) -> int:
