@@ -44,6 +44,8 @@ class Purge:
     npurged: int
     nodes: int
     helpers: int
+    drain: bool
+    """Whether `drain_vmap_work` did it."""
 
 
 @define(eq=False)
