@@ -30,7 +30,7 @@ from protocol.messages import (
 )
 
 
-async def purge_vmap_area_lazy(vmap: Vmap, port: Port, *, full: bool) -> bool:
+async def purge_vmap_area_lazy(vmap: Vmap, port: Port, *, full: bool, drain: bool = False) -> bool:
     """Purge all that is lazily freed, under `vmap_purge_lock`; with `full` no pool keeps anything.
 
     Kernel: `__purge_vmap_area_lazy()`, v6.8 to v7.1. Pools decay whether there is anything to purge or not. Tells
@@ -51,7 +51,7 @@ async def purge_vmap_area_lazy(vmap: Vmap, port: Port, *, full: bool) -> bool:
     start = min((detached.start for detached in with_work.values()), default=ULONG_MAX)
     end = max((detached.end for detached in with_work.values()), default=0)
     npurged = sum(detached.areas for detached in with_work.values())
-    vmap.purges.append(Purge(port.now_ns, start, end, npurged, len(with_work), helpers))
+    vmap.purges.append(Purge(port.now_ns, start, end, npurged, len(with_work), helpers, drain))
     return bool(with_work)
 
 
@@ -60,7 +60,7 @@ async def flush_tlb_kernel_range(vmap: Vmap, port: Port) -> None:
 
     Kernel: `flush_tlb_kernel_range()` of arch/x86/mm/tlb.c; all of a TLB, by `on_each_cpu()`, as the range is wide.
     """
-    await port.sleep(vmap.flush_ns + (vmap.flush_idle_ns if vmap.any_idle() else 0))
+    await port.sleep(vmap.flush_ns() + (vmap.flush_idle_ns if vmap.any_idle() else 0))
 
 
 async def _purge_nodes(vmap: Vmap, port: Port, with_work: dict[int, Detached], *, populate: bool) -> int:
@@ -128,7 +128,7 @@ async def drain_vmap_area_work(vmap: Vmap, port: Port) -> None:
     begin_ns = port.now_ns
     while True:
         await vmap.purge_lock.acquire(port)
-        await purge_vmap_area_lazy(vmap, port, full=False)
+        await purge_vmap_area_lazy(vmap, port, full=False, drain=True)
         vmap.purge_lock.release(port)
         if vmap.kernel.drain == "once":
             break

@@ -1,39 +1,76 @@
 """Sharing a CPU: a kworker runs when it is its turn, and threads of its CPU run in between.
 
-Who decides whose turn it is stands above: a function of the CPU and the time. A kworker asks it before it begins,
-and before each command that takes time; a wait for a signal is sleep, and needs no CPU.
+Who decides whose turn it is stands above. A kworker asks it before each command that takes time; a wait for a
+signal is sleep, and needs no CPU.
 """
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from types import coroutine
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeVar
 
 from actors.world import Command, Port
 
-Turn: TypeAlias = Callable[[int, int], int]
-"""Gives how long a kworker of a CPU has to wait now for its turn; 0 while it has it."""
+T = TypeVar("T")
+
+
+class Sharing(Protocol):
+    """Who has the CPUs; kworkers are known by their ports, each of which has its CPU and the time."""
+
+    def begin(self, port: Port) -> None:
+        """Take note that a kworker has something to do from now on, if it had not already."""
+        ...
+
+    def turn(self, port: Port) -> int:
+        """Give how long a kworker has to wait at least for its turn; 0 while it has it."""
+        ...
+
+    def most(self, port: Port) -> int:
+        """Give how long it lets time pass at once: after that it asks for its turn again."""
+        ...
+
+    def rest(self, port: Port) -> None:
+        """Take note that it sleeps."""
+        ...
 
 
 @coroutine
-def sharing(script: Coroutine[Command, Any, None], port: Port, turn: Turn) -> Generator[Command, Any, None]:
-    """Run `script` on the port's CPU, whenever it is its turn."""
+def sharing(script: Coroutine[Command, Any, T], port: Port, cpus: Sharing) -> Generator[Command, Any, T]:
+    """Run `script` on the port's CPU, whenever it is its turn; give what it returns."""
     answer: Any = None
     error: Exception | None = None
-    yield from _its_turn(port, turn)
+    cpus.begin(port)
+    yield from _turn(port, cpus)
     while True:
         try:
             command = script.send(answer) if error is None else script.throw(error)
-        except StopIteration:
-            return
-        if isinstance(command, (tuple, list, int)):
-            yield from _its_turn(port, turn)
+        except StopIteration as end:
+            result: T = end.value
+            return result
         answer = error = None
         try:
-            answer = yield command
+            answer = yield from _carried_out(command, port, cpus)
         except Exception as raised:
             error = raised
 
 
-def _its_turn(port: Port, turn: Turn) -> Generator[Command, Any, None]:
-    while (wait_ns := turn(port.cpu, port.now_ns)) > 0:
+def _carried_out(command: Command, port: Port, cpus: Sharing) -> Generator[Command, Any, Any]:
+    if not isinstance(command, (tuple, list, int)):
+        cpus.rest(port)
+        answer = yield command
+        cpus.begin(port)
+        yield from _turn(port, cpus)
+        return answer
+    while True:
+        yield from _turn(port, cpus)
+        if not isinstance(command, int):
+            return (yield command)
+        passes_ns = min(command, cpus.most(port))
+        yield passes_ns
+        command -= passes_ns
+        if not command:
+            return None
+
+
+def _turn(port: Port, cpus: Sharing) -> Generator[Command, Any, None]:
+    while (wait_ns := cpus.turn(port)) > 0:
         yield wait_ns

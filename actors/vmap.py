@@ -44,6 +44,8 @@ class Purge:
     npurged: int
     nodes: int
     helpers: int
+    drain: bool
+    """Whether `drain_vmap_work` did it."""
 
 
 @define(eq=False)
@@ -64,8 +66,8 @@ class Vmap:
     """By how much less may be lazily freed than in the kernel: for runs that hold as many times fewer areas."""
     lazy_max_pages: int = field(init=False)
     """See `protocol.kernel.lazy_max_pages`; scaled, rounded up."""
-    flush_ns: int = 0
-    """What a flush of all TLBs takes."""
+    flush_ns: Callable[[], int] = lambda: 0
+    """Says what the next flush of all TLBs takes; asked once per flush."""
     flush_idle_ns: int = 0
     """What it takes besides where a CPU is idle, which has to wake first."""
     any_idle: Callable[[], bool] = lambda: False

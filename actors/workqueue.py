@@ -1,10 +1,10 @@
 """A small workqueue: work that a script leaves to kworkers, scripts of their own on each CPU.
 
 Mirrors what mm/vmalloc.c uses of kernel/workqueue.c: `schedule_work_on()`, an unbound queue and `flush_work()`.
-Each CPU has `WORKERS` kworkers that take its work in order. Two are enough: while one sleeps in a purge that
-waits for its helpers, the other one does their work (the kernel's concurrency management wakes a further worker
-then), and of the work that sleeps there is at most one at a time. kworkers end when all clients are over and
-nothing is left to do.
+Each CPU has `WORKERS` kworkers that take its work in order; of those that have nothing to do the one that was at
+work last is woken (`first_idle_worker()`). Two are enough: while one sleeps in a purge that waits for its helpers,
+the other one does their work (the kernel's concurrency management wakes a further worker then), and of the work
+that sleeps there is at most one at a time. kworkers end when all clients are over and nothing is left to do.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from attrs import define, field
 
 from actors.mutex import NewSignal
-from actors.sharing import Turn, sharing
+from actors.sharing import Sharing, sharing
 from actors.world import Port, Signal
 
 WORKERS = 2
@@ -28,8 +28,9 @@ Job: TypeAlias = Callable[[Port], Coroutine[Any, Any, None]]
 class _Cpu:
     """The work of one CPU that no worker has taken up."""
 
-    more: Signal
     jobs: deque[tuple[Job, Signal]] = field(factory=deque)
+    idle: list[Signal] = field(factory=list)
+    """What wakes each kworker that has nothing to do, in the order in which they had done their work."""
     busy: int = 0
 
 
@@ -38,20 +39,20 @@ class Workqueue:
 
     def __init__(self, new_signal: NewSignal, cpus: Sequence[int], clients: int) -> None:
         self._new_signal = new_signal
-        self._cpus = {cpu: _Cpu(new_signal()) for cpu in cpus}
+        self._cpus = {cpu: _Cpu() for cpu in cpus}
         self._clients = clients
         self._outstanding = 0
-        self.turn: Turn | None = None
-        """Whose turn it is where kworkers share their CPUs with threads; None where they do not."""
-        self.idle: Callable[[int], None] = lambda _cpu: None
-        """Called with a CPU when the last of its kworkers has nothing left to do."""
+        self.sharing: Sharing | None = None
+        """Who has the CPUs, where kworkers share them with threads; None where they do not."""
 
     def queue_on(self, cpu: int, job: Job) -> Signal:
         """Queue `job` for a worker of `cpu`; gives what is set when it is done (`schedule_work_on`)."""
         done = self._new_signal()
         self._outstanding += 1
-        self._cpus[cpu].jobs.append((job, done))
-        self._wake(self._cpus[cpu])
+        mine = self._cpus[cpu]
+        mine.jobs.append((job, done))
+        if mine.idle:
+            mine.idle.pop().set()
         return done
 
     def queue_unbound(self, job: Job) -> Signal:
@@ -77,14 +78,16 @@ class Workqueue:
         mine = self._cpus[port.cpu]
         while not self._is_over:
             if not mine.jobs:
-                await port.wait(mine.more)
+                woken = self._new_signal()
+                mine.idle.append(woken)
+                await port.wait(woken)
                 continue
             job, done = mine.jobs.popleft()
             mine.busy += 1
-            await (job(port) if self.turn is None else sharing(job(port), port, self.turn))
+            await (job(port) if self.sharing is None else sharing(job(port), port, self.sharing))
             mine.busy -= 1
-            if not self.busy(port.cpu):
-                self.idle(port.cpu)
+            if self.sharing is not None and not mine.jobs:
+                self.sharing.rest(port)
             done.set()
             self._outstanding -= 1
             self._wake_all_if_over()
@@ -96,9 +99,5 @@ class Workqueue:
     def _wake_all_if_over(self) -> None:
         if self._is_over:
             for cpu in self._cpus.values():
-                self._wake(cpu)
-
-    def _wake(self, cpu: _Cpu) -> None:
-        """Wake the workers of a CPU that wait now; who waits later waits for the next time."""
-        cpu.more.set()
-        cpu.more = self._new_signal()
+                while cpu.idle:
+                    cpu.idle.pop().set()

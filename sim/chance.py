@@ -12,6 +12,11 @@ def stream(seed: int, user: str) -> Random:
     return Random(f"vmapsim/{seed}/{user}")
 
 
+def spread(random: Random, mean: int, jitter: float) -> int:
+    """Draw uniformly from 1 - `jitter` to 1 + `jitter` times `mean`, rounded; without `jitter` it is the mean."""
+    return round(mean * (1 + jitter * (2 * random.random() - 1)))
+
+
 def exponential(random: Random) -> float:
     """Draw from the exponential distribution of mean 1, by comparing uniform numbers only.
 

@@ -35,7 +35,7 @@ from protocol.sessions import SessionMachine
 from protocol.strategies import Strategy
 from protocol.vmap_block import VmapBlocks
 from sim.checks import Evidence, LazyPagesEvidence, Verdict, run_all
-from sim.costs import cost_model
+from sim.costs import cost_model, flushes
 from sim.errors import BadInput
 from sim.faults import FaultPlan, patience_of
 from sim.garbage import rare_collections
@@ -303,7 +303,7 @@ class System:
             window=self.workload.window,
             page_size=page_size,
             lazy_scale=self.workload.lazy_scale,
-            flush_ns=self.scenario.costs.flush_ns(self.scenario.machine.cpus),
+            flush_ns=flushes(self.scenario),
             flush_idle_ns=self.scenario.costs.tlb_flush_idle_ns,
             lock_stat=lambda: self.recorder.locks,
         )

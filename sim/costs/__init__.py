@@ -7,7 +7,8 @@ CPUs come and change, and `queueing` as servers of queueing theory, whose formul
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,7 @@ from actors.world import Address
 from protocol import registry
 from protocol.messages import Reply, Request
 from protocol.work import Work
+from sim.chance import spread, stream
 from sim.topologies import topology
 
 if TYPE_CHECKING:
@@ -90,3 +92,14 @@ def cost_model(scenario: "Scenario", beside: Path) -> CostModel:
     made = make(scenario, place(scenario, topology(scenario, beside)))
     registry.insist(folder, name, made, CostModel)
     return made
+
+
+def flushes(scenario: "Scenario") -> Callable[[], int]:
+    """Give what says how long the next flush of all TLBs takes while no CPU is idle: drawn, flush by flush."""
+    costs = scenario.costs
+    return partial(
+        spread,
+        stream(scenario.seed, "tlb_flush"),
+        costs.flush_ns(scenario.machine.cpus),
+        costs.tlb_flush_jitter,
+    )

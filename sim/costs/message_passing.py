@@ -1,8 +1,12 @@
 """The nodes as actors on a network."""
 
-from attrs import field, frozen
+from collections.abc import Mapping
+from random import Random
+
+from attrs import evolve, field, frozen
 
 from protocol.work import Work
+from sim.chance import spread, stream
 from sim.costs._places import BetweenPlaces
 from sim.placement import Placement
 from sim.scenario.model import Scenario
@@ -35,7 +39,49 @@ class MessagePassing(BetweenPlaces):
         return service_ns
 
 
-def message_passing(scenario: Scenario, placement: Placement) -> MessagePassing:
+@frozen
+class UnequalHolds(BetweenPlaces):
+    """Actors on a network whose holds differ: by the kind of their lock, and with `jitter` each from the next.
+
+    The kind of "busy/3" is "busy". Every lock draws from a stream of its own, as in `Queueing` and for its reason,
+    but only for work for one area under at most one hold: what is a sum of several varies less, and takes its mean.
+    """
+
+    kinds: Mapping[str, MessagePassing]
+    """What work takes at locks of a kind."""
+    others: MessagePassing
+    """What it takes at all others."""
+    seed: int
+    jitter: float
+    _streams: dict[str, Random] = field(factory=dict)
+
+    def service_ns(self, work: Work) -> int:
+        """See `CostModel.service_ns`."""
+        mean_ns = self.kinds.get(work.lock.partition("/")[0], self.others).service_ns(work)
+        if not self.jitter or work.moved != 1 or work.holds > 1:
+            return mean_ns
+        random = self._streams.get(work.lock)
+        if random is None:
+            random = self._streams[work.lock] = stream(self.seed, f"hold/{work.lock}")
+        return spread(random, mean_ns, self.jitter)
+
+    @property
+    def fixed(self) -> bool:
+        """See `CostModel.fixed`."""
+        return not self.jitter
+
+
+def message_passing(scenario: Scenario, placement: Placement) -> MessagePassing | UnequalHolds:
     """Actors on a network: `lock_ns * holds + visit_ns * visited + insert_ns * (moved - 1)`, a link each way."""
     costs = scenario.costs
-    return MessagePassing(placement, costs.lock_ns, costs.visit_ns, costs.insert_ns, costs.release_ns)
+    others = MessagePassing(placement, costs.lock_ns, costs.visit_ns, costs.insert_ns, costs.release_ns)
+    holds_ns = {
+        "busy": costs.busy_hold_ns,
+        "lazy": costs.lazy_hold_ns,
+        "pool": costs.pool_hold_ns,
+        "free": costs.free_hold_ns,
+    }
+    kinds = {kind: evolve(others, lock_ns=hold_ns) for kind, hold_ns in holds_ns.items() if hold_ns}
+    if not kinds and not costs.hold_jitter:
+        return others
+    return UnequalHolds(placement, kinds, others, scenario.seed, costs.hold_jitter)

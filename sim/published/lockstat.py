@@ -17,6 +17,8 @@ from attrs import evolve, frozen
 
 from sim.files import write_whole
 from sim.lock_stat import ClassStatistics, read_lock_stat
+from sim.published.drains import Drain, drains_of, drains_table, recorded_drains
+from sim.published.lockstat_prose import CHANCE, DRAINS, HEAD, TOGETHER, WHY
 from sim.results import results_of
 from sim.scenario.file import load_scenarios
 from sim.scenario.model import Scenario
@@ -58,6 +60,8 @@ class Load:
     """By kind."""
     avg_usec: tuple[float, float]
     """How long its workers took on average by the test's own summaries: the kernel's, ours."""
+    drains: tuple[Sequence[Drain], Sequence[Drain]]
+    """The kernel's, ours."""
 
     @property
     def threads(self) -> int:
@@ -82,12 +86,14 @@ def loads_of(results: Mapping[str, Any], recorded: Path) -> list[Load]:
     """Put what a run counted beside what the kernel's files in `recorded` say. Raises `BadInput`."""
     loads = []
     summaries = json.loads((recorded / "summaries.json").read_text(encoding="utf-8"))
+    drains = recorded_drains(recorded / "purges.txt.gz")
     for load in results["modprobe"]:
         name = load["name"]
         classes = read_lock_stat(recorded / f"{name}.txt.gz")
         kernel = {kind: classes[class_name] for kind, class_name in CLASSES.items()}
         took = fmean(summaries[name]), load["avg_usec"]
-        loads.append(Load(name, load["pairs"], load["locks"], kernel, took))
+        drained = drains[name], drains_of(load["drains"])
+        loads.append(Load(name, load["pairs"], load["locks"], kernel, took, drained))
     return loads
 
 
@@ -146,95 +152,61 @@ class Spread:
         return self.low <= count <= self.high
 
 
-HEAD = """# A real machine's locks, counted
-
-A Linux 6.12 with 2 CPUs, thus 2 nodes, ran its own test of vmalloc with lock statistics on: [fifteen
-files](../../configs/published/lockstat-smp2/README.md) of /proc/lock_stat. Here the same fifteen loads of the
-test module run in one boot, in the same order, on kernel 6.10's flows, which are 6.12's:
-
-```sh
-./dev run configs/published/lockstat.toml
-python -m sim.published.lockstat    # runs it and writes this page
-```
-
-**Predicted**: every count below; no constant was fitted to them. (The rules below were found by looking at where
-counts differed.) What the scenario takes from the machine are times: how long a lock is held (lock_stat's
-means), how long an allocation takes besides (such that a load's workers take as long as by the test's own
-summaries), how long modprobe and the shell take. They decide who runs where when a purge comes, and so which pool
-is asked.
-"""
-
-CHANCE = """## What chance does
-
-With {seeds} seeds (`--seeds {seeds}`): the mean of our counts, the range of the middle 95 % of them, and **in**
-where the kernel's count lies in that range, else by how much our mean is off. The kernel's one run, where it is
-in, cannot be told from a run of the model; where it is not, the model misses something, if only another kind of
-chance. Narrow ranges are missed by a handful of areas, as most of `busy` and `lazy` are. Of five tests, how many
-are in, and how many means are within 2 % ({means} in all; with the scenario's own seed alone {own}):
-"""
-
-WHY = """## What it takes
-
-Each of these was missing at first, and shows in the counts:
-
-- **Loading the module is part of the test.** Changes of permissions purge five times before the workers run and
-  freeing its parts four times after, and every purge lets the pools decay by a quarter: of 6,000 areas that the
-  first run of `fix1p` leaves, 601 are there for the second.
-- **A drain takes a CPU.** With one worker the drain's kworker preempts it, and at the next tick the idle CPU
-  pulls the worker over: it goes on from the *other* node's pool, which is empty. That is why `fix20p-t1` takes
-  the free lock 0.69 times a pair, and `fix20p-t2`, where no CPU is idle, 0.34 times.
-- **A drain that is queued while one runs comes after it**: two purges each time that the bound is passed, not
-  three. It runs from when its kworker has the CPU; until then every free finds it queued.
-- **A flush waits for all CPUs**, and for one that is idle to wake. With all of them busy it takes 0.3 ms: then the
-  drains of four workers, which begin at a tick, are over before the next one. With 1.7 ms, the mean of all flushes
-  with one worker, they were not, and `fix20p-t4` took the free lock 16 % too seldom.
-- **What decays is merged, and that takes time**, 1 us for each area.
-- **The pool's lock can be had between two areas of a purge**: otherwise nobody contends for it.
-- **kvfree_rcu() collects**, by pages of 507 pointers. A CPU's monitor comes at the second tick after a page is
-  full, and hands over whatever is there by then. A kworker of that CPU frees it; the worker is pulled to the idle
-  one, and leaves part of a page behind. Such parts follow 5 seconds after their first area: on the machine 802
-  areas are missing in `kvfree2-t1`, and are freed in `rand-t2`, three tests later.
-- **Chance.** Workers that always take equally long fall into step, and never meet at a lock. Nor is one worker as
-  fast as another: by the test's own summaries, their means in a run have a standard deviation of 9 %.
-
-## What is left out
-
-- What is not within 2 % is mostly the free lock and, by as many acquisitions, the pools': which of the two an
-  allocation takes hangs on whose pool has something. With one worker a drain lasts about a tick, 4 ms. One that
-  ends before it moves no worker and lets none run; one that does not lets some fifty allocations find empty pools.
-  So each of a dozen drains counts for some percent, and one run of `fix20p-t1` or `rand-t1` proves little.
-- What the CPUs' pages hold when `kvfree2-t1` ends is missing in that load, and comes in `rand-t2`. It is chance,
-  but not the machine's: here 0 to 760 areas and some 300 on average, there 802.
-- Workers never stop here. The machine's did: single waits for a lock that is held for 3 us took up to 7,948 us, as
-  happens when the host stops the virtual CPU that holds it. Of 69 drains in `rand-t4` its trace has five during
-  which nobody freed anything. Then no second purge follows at once, which would empty the pools of what the first
-  one put there (a class of up to three areas decays to nothing). Here one nearly always follows.
-- How long a load's pages take is the machine's of that load, and all else is as fast in every load. In `fix20p`
-  with two workers the machine held a pool's lock for 2.89 us on average, with one for 1.92, and two of its 28
-  drains took 18 ms for fewer than 110 areas.
-- While areas decay the kernel merges them aside, and whoever asks their class finds it empty; then their ranges go
-  into the free tree under its lock. Here classes are never detached, and all the time is under the lock. (The
-  longest hold of the free lock in `fix1p-t1`, where 1,500 areas decay at once, is 632 us.)
-- How long a grace period takes is the shortest of a recorded trace of another machine, 26 ms, for all.
-- The scheduler is four rules (`sim/vmalloc_test/scheduling.py`); it moves no thread but to an idle CPU, and the
-  kworkers of a CPU do not wait for each other. EEVDF in full (eligibility, deadlines, run to parity, lag, delayed
-  dequeue, as in 6.12) was tried: a kworker that is woken in the first slice after a tick has to wait then, even
-  where one thread runs. In the trace it does not: of 22 drains of `fix1p` and `fix20p` with one and two workers 20
-  begin within ten areas of the bound. With EEVDF `rand-t1` took the free lock 25 % too often.
-- All searches of the free space cost the same here. On the machine a hold of the free lock took twice as long
-  with two threads as with one, and so it was waited for more often than here.
-- Kernel threads' stacks are one for each worker; the machine also had those of its shell.
-"""
-
-
 def page_of(loads: Sequence[Load], counts: Counts) -> str:
     """Give the page: a run, and beside it the counts with many seeds."""
-    parts = [HEAD, *_within(loads), *_counts(loads), *_chance(loads, counts), *_contention(loads), WHY]
+    parts = [
+        HEAD,
+        *_together(loads, counts),
+        *_within(loads),
+        *_counts(loads),
+        *_chance(loads, counts),
+        *_contention(loads),
+        DRAINS,
+        *drains_table({load.name: load.drains for load in loads}),
+        "",
+        WHY,
+    ]
     return "\n".join(parts).rstrip() + "\n"
 
 
+def together(loads: Sequence[Load], counts: Counts) -> dict[tuple[int, str], tuple[float, float]]:
+    """Give acquisitions per pair of all tests with so many threads together, by threads and kind.
+
+    The kernel's, and the mean of ours with many seeds.
+    """
+    found = {}
+    for threads in dict.fromkeys(load.threads for load in loads):
+        own = [load for load in loads if load.threads == threads]
+        pairs = sum(load.pairs for load in own)
+        for kind in COUNTED:
+            kernel = sum(load.kernel[kind].acquisitions for load in own)
+            ours = sum(fmean(counts[load.name][kind]) for load in own)
+            found[threads, kind] = kernel / pairs, ours / pairs
+    return found
+
+
+def _together(loads: Sequence[Load], counts: Counts) -> list[str]:
+    figures = together(loads, counts)
+    lines = [
+        TOGETHER.format(seeds=len(counts[loads[0].name][COUNTED[0]])),
+        "| threads | " + " | ".join(COUNTED) + " |",
+    ]
+    lines.append("|---" * (1 + len(COUNTED)) + "|")
+    for threads in dict.fromkeys(load.threads for load in loads):
+        cells = [_figure(*figures[threads, kind]) for kind in COUNTED]
+        lines.append(f"| {threads} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _figure(kernel: float, ours: float) -> str:
+    return f"{kernel:.4f} {ours:.4f} **{ours / kernel - 1:+.1%}**"
+
+
 def _within(loads: Sequence[Load]) -> list[str]:
-    lines = [f"With the scenario's own seed, acquisitions within {CLOSE:.0%} of the kernel's, of five tests:", ""]
+    lines = [
+        f"How many of the five tests are within {CLOSE:.0%} by themselves, with the scenario's own seed:",
+        "",
+    ]
     lines += ["| threads | " + " | ".join(COUNTED) + " | mean absolute error |", "|---" * (2 + len(COUNTED)) + "|"]
     for threads in dict.fromkeys(load.threads for load in loads):
         own = [load for load in loads if load.threads == threads]
@@ -254,7 +226,7 @@ def _counts(loads: Sequence[Load]) -> list[str]:
     ]
     lines += ["| load | " + " | ".join(COUNTED) + " | purges | a worker, ms |", "|---" * (3 + len(COUNTED)) + "|"]
     for load in loads:
-        cells = ["{:.4f} {:.4f} **{:+.1%}**".format(*load.per_pair(kind), load.error(kind)) for kind in COUNTED]
+        cells = [_figure(*load.per_pair(kind)) for kind in COUNTED]
         purges = f"{load.kernel['purge'].acquisitions} {load.ours['purge']['acquisitions']}"
         took = " ".join(f"{usec / 1000:.0f}" for usec in load.avg_usec)
         lines.append(f"| `{load.name}` | {' | '.join(cells)} | {purges} | {took} |")

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 import sim.costs
 from protocol import registry
-from sim.scenario.values import FILE, allowed, between, one_of
+from sim.scenario.values import FILE, SHARE, allowed, between, one_of
 
 DISTRIBUTIONS = ("exponential", "fixed")
 """What service times can be drawn from."""
@@ -32,8 +32,14 @@ class Costs:
     `message-passing`: work takes `lock_ns` per hold, `visit_ns` per tree node visited, `insert_ns` per further area
     of a batch session, `release_ns` besides for each of several areas that become free together (they are merged
     into the free tree one by one); a message takes `link_ns` each way, or by `[machine]`. A free lock is taken and
-    dropped in 15.4 ns (Xeon Platinum 8176; perfbook, cpu/overheads.tex). `queueing`: a request's service takes
-    `service_ns` on average, drawn from `distribution`, whatever it asks for.
+    dropped in 15.4 ns (Xeon Platinum 8176; perfbook, cpu/overheads.tex). Where they are not 0, `busy_hold_ns`,
+    `lazy_hold_ns`, `pool_hold_ns` and `free_hold_ns` stand for `lock_ns` at locks of that kind: /proc/lock_stat has
+    such means by lock class, in which searches are (then `visit_ns` is 0). With `hold_jitter` j, work for one area
+    under at most one hold takes 1 - j to 1 + j times as long, drawn uniformly, at each lock by itself; work for
+    several areas is a sum, and takes its mean. Holds that are all alike fall into step: of locks that are taken one
+    after the other only the first is contended then.
+
+    `queueing`: a request's service takes `service_ns` on average, drawn from `distribution`, whatever it asks for.
 
     `shared-memory`: a hold takes `lock_ns`, and `lock_lines` transfers by `[machine]` if another CPU held the lock
     before. `arbitration` says who gets it next: "fifo" or "nearest". A search reads a node of `node_bytes` per
@@ -46,15 +52,21 @@ class Costs:
 
     Beside the locks, for all models: `call_ns` is what a vmalloc() and its vfree() take by themselves (objects,
     page tables), `page_ns` what each page takes (to be had, cleared, mapped, unmapped and given back), and a
-    purge's flush of all TLBs `tlb_flush_ns` and `tlb_flush_cpu_ns` for each CPU. What is published about flushes
-    differs by a factor of seven: they are parameters to vary and no measurements. Where the workload knows who is
-    idle, as modprobe does, a flush takes `tlb_flush_idle_ns` more while a CPU is: it has to wake.
+    purge's flush of all TLBs `tlb_flush_ns` and `tlb_flush_cpu_ns` for each CPU but one; with `tlb_flush_jitter` j
+    each takes 1 - j to 1 + j times that, drawn uniformly. What is published about flushes differs by a factor of
+    seven: they are parameters to vary and no measurements. Where the workload knows who is idle, as modprobe does,
+    a flush takes `tlb_flush_idle_ns` more while a CPU is, whatever was drawn: it has to wake.
     """
 
     model: str = field(default="message-passing", validator=one_of(lambda: registry.names(sim.costs)))
     preset: str = field(default="", validator=_PRESET)
     file: str = field(default="", validator=FILE)
     lock_ns: int = field(default=20, validator=_COST_NS)
+    busy_hold_ns: int = field(default=0, validator=_COST_NS)
+    lazy_hold_ns: int = field(default=0, validator=_COST_NS)
+    pool_hold_ns: int = field(default=0, validator=_COST_NS)
+    free_hold_ns: int = field(default=0, validator=_COST_NS)
+    hold_jitter: float = field(default=0.0, validator=SHARE)
     visit_ns: int = field(default=8, validator=_COST_NS)
     insert_ns: int = field(default=40, validator=_COST_NS)
     release_ns: int = field(default=0, validator=_COST_NS)
@@ -75,8 +87,9 @@ class Costs:
     page_ns: int = field(default=0, validator=_COST_NS)
     tlb_flush_ns: int = field(default=1000, validator=_COST_NS)
     tlb_flush_cpu_ns: int = field(default=0, validator=_COST_NS)
+    tlb_flush_jitter: float = field(default=0.0, validator=SHARE)
     tlb_flush_idle_ns: int = field(default=0, validator=_COST_NS)
 
     def flush_ns(self, cpus: int) -> int:
-        """Give what a flush of all TLBs takes on a machine with so many CPUs."""
+        """Give what a flush of all TLBs takes on average on a machine with so many CPUs, while none is idle."""
         return self.tlb_flush_ns + self.tlb_flush_cpu_ns * (cpus - 1)

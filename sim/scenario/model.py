@@ -245,7 +245,8 @@ class Modprobe:
     (CONFIG_HZ=250). Between two loads `pause_ns` pass, as a shell script takes them, and before each part of
     the module is freed `unload_ns`, for the RCU grace periods that the kernel waits for. What the pages of an
     allocation take is drawn evenly, up to `jitter` of itself more or less: without that the workers of a
-    machine fall into step. And one worker is slower than another, for all of a run, by up to `pace`.
+    machine fall into step. And one worker is slower than another, for all of a run, by up to `pace`. Once a second
+    a kworker of each CPU that is not idle needs `vmstat_ns` to update the CPU's statistics.
     """
 
     tick_ns: int = field(default=4_000_000, validator=between(1000, 10**9))
@@ -253,6 +254,7 @@ class Modprobe:
     unload_ns: int = field(default=0, validator=between(0, 10**12))
     jitter: float = field(default=0.0, validator=SHARE)
     pace: float = field(default=0.0, validator=SHARE)
+    vmstat_ns: int = field(default=0, validator=between(0, 10**9))
 
     load: list[ModuleLoad] = field(factory=list)
 

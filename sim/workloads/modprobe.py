@@ -6,7 +6,6 @@ to a CPU that is idle, where another pool is asked. All that shows in the counts
 results.json has them by load, under `modprobe`.
 """
 
-from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,20 +15,22 @@ from typing import Any
 from attrs import define, evolve, field
 
 from actors.lock import FifoLock
+from actors.sharing import sharing
 from actors.vmalloc_client import VmallocClient
 from actors.vmap import Vmap, Window
-from actors.world import Driving
+from actors.world import Driving, Port
 from protocol.area import PAGE_SIZE
 from sim.chance import stream
 from sim.errors import BadInput
 from sim.scenario.model import ModuleLoad, Scenario, VmallocTest
 from sim.vmalloc_test.cases import Machine
 from sim.vmalloc_test.driver import Worker
+from sim.vmalloc_test.eevdf import FairQueue
 from sim.vmalloc_test.kvfree import KVFREE_BULK_MAX_ENTR, LeftToRcu
 from sim.vmalloc_test.loading import Run, load
 from sim.vmalloc_test.operations import Pause
 from sim.vmalloc_test.percpu import PerCpuMemory
-from sim.vmalloc_test.scheduling import RunQueues, Thread, workers_done
+from sim.vmalloc_test.scheduling import Preempted, RunQueues, Thread, workers_done
 from sim.vmalloc_test.summary import tests_of
 from sim.workloads import ClientScript, Plan
 from sim.workloads.test_vmalloc import Cpu, operations_of, refuse_blocking
@@ -91,27 +92,29 @@ class Boot:
     def scripts(self, world: Driving) -> Mapping[int, ClientScript]:
         """Make the script of each CPU."""
         cpus, use = range(self.scenario.machine.cpus), self.scenario.workload
-        queues = RunQueues([deque() for _ in cpus], world.signal, use.modprobe.tick_ns, use.test_vmalloc.slice_ns)
+        fair = [FairQueue(use.modprobe.tick_ns, use.test_vmalloc.slice_ns) for _ in cpus]
+        queues = RunQueues(fair, world.signal)
         queues.alive = 1
         return {cpu: partial(self._run, queues=queues) for cpu in cpus}
 
     async def _run(self, client: VmallocClient, *, queues: RunQueues) -> None:
         """Be a CPU: run what is in its queue until all threads are over."""
-        vmap, cpu = client.vmap, client.port.cpu
-        vmap.workqueue.turn = queues.turn
-        vmap.workqueue.idle = queues.idle
-        queues.busy = vmap.workqueue.busy
+        vmap, port = client.vmap, client.port
+        vmap.workqueue.sharing = queues
         vmap.any_idle = queues.any_idle
-        if cpu == 0:
-            queues.wake(Thread(self._init(vmap), self.scenario.costs.page_ns))
-        mine = Cpu(
-            client, self.scenario.workload.test_vmalloc, self.scenario.costs, self.left_to_rcu, self._jitter(cpu)
-        )
+        queues.every_second = partial(self._vmstat, vmap)
+        if port.cpu == 0:
+            queues.wake(Thread(self._init(vmap), self.scenario.costs.page_ns), port.now_ns)
+        test, costs = self.scenario.workload.test_vmalloc, self.scenario.costs
+        mine = Cpu(client, test, costs, self.left_to_rcu, self._jitter(port.cpu))
         while queues.alive:
-            if queues.queues[cpu]:
-                await _turn(mine, queues)
+            thread = queues.runs(port.cpu, port.now_ns)
+            if thread is not None and not thread.in_operation:
+                await _step(mine, thread, queues)
+            elif queues.threads[port.cpu]:
+                await client.sleep(queues.wait(port.cpu, port.now_ns))
             else:
-                await client.wait(queues.more(cpu))
+                await client.wait(queues.more(port.cpu))
         await mine.free_the_rest()
 
     def _init(self, vmap: Vmap) -> Generator[Any, Any, None]:
@@ -119,7 +122,7 @@ class Boot:
         use = self.scenario.workload.modprobe
         for (own, times), asked in zip(self.asked(), use.load, strict=True):
             yield from _pauses(use.pause_ns)
-            before = _lock_stat(vmap)
+            before, purges = _lock_stat(vmap), len(vmap.purges)
             ran: list[Worker] = []
             for time in range(times):
                 workers = self._workers(own, f"{asked.name}/{time}")
@@ -129,6 +132,7 @@ class Boot:
             self.files.append(
                 {
                     "name": asked.name,
+                    "drains": _drains(vmap, purges),
                     "pairs": own.workers * own.test_loop_count * times,
                     "avg_usec": round(mean(data.time_us for worker in ran for _test, data in tests_of(worker))),
                     "locks": {
@@ -137,6 +141,17 @@ class Boot:
                     },
                 }
             )
+
+    def _vmstat(self, vmap: Vmap, cpu: int) -> None:
+        """Let a kworker of `cpu` update the CPU's statistics, where that takes time (`vmstat_update()`)."""
+        takes_ns = self.scenario.workload.modprobe.vmstat_ns
+        if not takes_ns:
+            return
+
+        async def vmstat_update(kworker: Port) -> None:
+            await kworker.sleep(takes_ns)
+
+        vmap.workqueue.queue_on(cpu, vmstat_update)
 
     def _paces(self, asked: ModuleLoad, time: int, workers: int) -> list[int]:
         """Draw how long a page takes each worker of a run."""
@@ -157,54 +172,45 @@ class Boot:
         ]
 
 
-async def _turn(cpu: Cpu, queues: RunQueues) -> None:
-    """Run the thread at the head of a CPU's queue until its turn is over, it sleeps, moves, or is over."""
+async def _step(cpu: Cpu, thread: Thread, queues: RunQueues) -> None:
+    """Do the next operation of the thread that runs; it can be over, or start others and wait for them."""
     port = cpu.client.port
-    mine, number = queues.queues[port.cpu], port.cpu
-    thread = mine[0]
-    began_ns = port.now_ns
-    while True:
-        to = queues.puller(number, port.now_ns)
-        if to is not None:
-            queues.move(number, to)
-            return
-        wait_ns = queues.wait(number, port.now_ns)
-        if wait_ns:
-            await cpu.client.sleep(wait_ns)
-            continue
-        try:
-            operation = thread.steps.send(thread.answer)
-        except StopIteration:
-            mine.popleft()
-            thread.over()
-            queues.end()
-            return
-        if isinstance(operation, Run):
-            _start(operation, mine, queues)
-            return
-        if cpu.costs.page_ns != thread.page_ns:
-            cpu.costs = evolve(cpu.costs, page_ns=thread.page_ns)
-        thread.answer = await cpu.carry_out(operation)
-        cpu.free_what_is_due()
-        if len(mine) > 1 and queues.ticked(began_ns, port.now_ns):
-            mine.rotate(-1)
-            return
+    try:
+        operation = thread.steps.send(thread.answer)
+    except StopIteration:
+        queues.leave(thread, port.now_ns)
+        thread.over(port.now_ns)
+        queues.end()
+        return
+    if isinstance(operation, Run):
+        _start(operation, thread, queues, port.now_ns)
+        return
+    if cpu.costs.page_ns != thread.page_ns:
+        cpu.costs = evolve(cpu.costs, page_ns=thread.page_ns)
+    thread.in_operation = True
+    thread.answer = await sharing(cpu.carry_out(operation), port, Preempted(thread, queues))
+    thread.in_operation = False
+    cpu.free_what_is_due()
 
 
-def _start(run: Run, mine: deque[Thread], queues: RunQueues) -> None:
-    """Start workers, the first while the thread at the head of `mine` runs; that goes on when all are over."""
-    parent = mine[0]
+def _start(run: Run, parent: Thread, queues: RunQueues, now_ns: int) -> None:
+    """Start workers, the first while `parent` runs; that goes on when all are over."""
     parent.answer = None
-    over = workers_done(len(run.workers), lambda: queues.wake(parent))
+    over = workers_done(len(run.workers), partial(queues.wake, parent))
     queues.alive += len(run.workers)
-    for worker, page_ns in zip(run.workers, run.pages_ns, strict=True):
-        queues.wake(Thread(worker.steps(), page_ns, over=over))
-        if mine[0] is parent:
-            mine.popleft()
+    for number, (worker, page_ns) in enumerate(zip(run.workers, run.pages_ns, strict=True)):
+        queues.wake(Thread(worker.steps(), page_ns, over=over), now_ns)
+        if not number:
+            queues.leave(parent, now_ns)
 
 
 def _pauses(ns: int) -> list[Pause]:
     return [Pause(PAUSE_STEP_NS)] * (ns // PAUSE_STEP_NS)
+
+
+def _drains(vmap: Vmap, since: int) -> list[list[int]]:
+    """Give when each purge of a drain ended, in microseconds, and how many areas it purged; from a number on."""
+    return [[purge.end_ns // 1000, purge.npurged] for purge in vmap.purges[since:] if purge.drain]
 
 
 def _lock_stat(vmap: Vmap) -> dict[str, dict[str, int]]:

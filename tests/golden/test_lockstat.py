@@ -24,30 +24,42 @@ from sim.published.lockstat import (
 ROOT = Path(__file__).parents[2]
 
 BEYOND = {
-    ("fix20p-t1", "pool"): 0.04,
-    ("fix20p-t1", "free"): 0.08,
+    ("fix20p-t1", "free"): 0.04,
     ("kvfree2-t1", "busy"): 0.03,
     ("kvfree2-t1", "lazy"): 0.05,
     ("kvfree2-t1", "pool"): 0.05,
-    ("fix1p-t2", "free"): 0.03,
-    ("fix20p-t2", "free"): 0.05,
+    ("fix20p-t2", "free"): 0.03,
     ("rand-t2", "busy"): 0.03,
-    ("rand-t2", "lazy"): 0.04,
+    ("rand-t2", "lazy"): 0.05,
     ("rand-t2", "pool"): 0.04,
     ("rand-t2", "free"): 0.04,
-    ("fix1p-t4", "free"): 0.03,
-    ("fix20p-t4", "free"): 0.05,
-    ("rand-t4", "free"): 0.07,
-    ("randalign-t4", "free"): 0.04,
-    ("kvfree2-t4", "free"): 0.06,
+    ("fix20p-t4", "free"): 0.04,
+    ("rand-t4", "free"): 0.06,
+    ("randalign-t4", "free"): 0.03,
 }
 """Where our mean is not within 2 % of the kernel's acquisitions, and within what it is; the page says why."""
 
 CHANCE = {
-    ("fix20p-t1", "pool"),
     ("fix20p-t1", "free"),
+    ("fix20p-t2", "free"),
 }
 """Those of them where the kernel's one run lies within the model's range: its chance is the model's, too."""
+
+
+def test_by_number_of_threads_the_locks_are_taken_as_often_as_by_the_kernel() -> None:
+    """Within 2 %, all five tests together, but for the free lock with four threads: within 2.5 %."""
+    kept = read_seeds(ROOT)
+    kernel = {name: read_lock_stat(ROOT / RECORDED / f"{name}.txt.gz") for name in kept}
+    off = {}
+    for threads in ("-t1", "-t2", "-t4"):
+        names = [name for name in kept if name.endswith(threads)]
+        for kind in COUNTED:
+            there = sum(kernel[name][CLASSES[kind]].acquisitions for name in names)
+            error = sum(mean(kept[name][kind]) for name in names) / there - 1
+            if abs(error) > CLOSE:
+                off[threads, kind] = error
+    assert list(off) == [("-t4", "free")]
+    assert off["-t4", "free"] < 0.025
 
 
 def test_with_many_seeds_the_locks_are_taken_as_often_as_by_the_kernel() -> None:

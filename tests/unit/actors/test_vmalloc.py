@@ -327,7 +327,7 @@ def test_lazy_pages_are_subtracted_area_by_area_or_at_once(kernel: str, times: i
 def test_a_flush_waits_for_a_cpu_that_has_to_wake(idle: bool, takes_ns: int) -> None:
     """It takes longer while one is idle."""
     rig = Rig()
-    rig.vmap.flush_ns, rig.vmap.flush_idle_ns, rig.vmap.any_idle = 100, 50, lambda: idle
+    rig.vmap.flush_ns, rig.vmap.flush_idle_ns, rig.vmap.any_idle = lambda: 100, 50, lambda: idle
     assert flush_tlb_kernel_range(rig.vmap, rig.world.port(0)).send(None) == takes_ns
 
 

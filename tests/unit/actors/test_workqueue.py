@@ -50,19 +50,28 @@ def test_while_a_worker_sleeps_another_one_of_its_cpu_works() -> None:
     assert bench.log == [(1, "helper"), (1, "sleeper")]
 
 
-def test_a_cpu_is_idle_when_the_last_of_its_workers_is_done() -> None:
-    """Not while one sleeps, nor between two jobs; then whoever shares the CPU is told."""
+def test_of_kworkers_with_nothing_to_do_the_last_one_at_work_is_woken() -> None:
+    """What it is owed, or owes, is still its own when the next work comes."""
     bench = Bench()
     flag = Flag()
-    bench.queue.idle = lambda cpu: bench.log.append((cpu, "idle"))
-    bench.queue.queue_on(1, bench.job("sleeper", flag))
-    for name in "ab":
-        bench.queue.queue_on(1, bench.job(name))
+    ports: list[Port] = []
+
+    async def note(port: Port) -> None:
+        ports.append(port)
+
+    async def sleep(port: Port) -> None:
+        await port.wait(flag)
+        ports.append(port)
+
+    bench.queue.queue_on(1, sleep)
+    bench.queue.queue_on(1, note)
     bench.world._run_others()
-    assert bench.log == [(1, "a"), (1, "b")]
     flag.set()
     bench.world._run_others()
-    assert bench.log == [(1, "a"), (1, "b"), (1, "sleeper"), (1, "idle")]
+    bench.queue.queue_on(1, note)
+    bench.world._run_others()
+    other, sleeper, last = ports
+    assert last is sleeper is not other
 
 
 def test_an_unbound_queue_takes_the_cpu_with_the_least_to_do() -> None:

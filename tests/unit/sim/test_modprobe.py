@@ -53,6 +53,16 @@ def test_loading_purges_nine_times_and_each_load_has_its_own_counts(tmp_path: Pa
         assert file["locks"]["lazy"]["acquisitions"] >= file["pairs"] + 6 * times
 
 
+def test_each_load_has_its_own_drains(tmp_path: Path) -> None:
+    """16,384 pages are lazy before the first of them, by two of each area; what was purged had been freed."""
+    none, some = run(tmp_path, load("none") + load("some", loops=14_000))["modprobe"]
+    assert none["drains"] == []
+    (first, *rest) = some["drains"]
+    assert first[1] >= 8192
+    assert sum(areas for _end_us, areas in some["drains"]) <= 14_000 + 20
+    assert [first[0], *(end_us for end_us, _areas in rest)] == sorted(end_us for end_us, _areas in some["drains"])
+
+
 def test_pools_decay_between_two_runs(tmp_path: Path) -> None:
     """Of 400 areas that the first run leaves, a quarter goes in each of eight purges: 43 are hits in the second."""
     (file,) = run(tmp_path, load(times=2, loops=400))["modprobe"]

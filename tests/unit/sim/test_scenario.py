@@ -222,7 +222,15 @@ def test_each_choice_of_a_kernel_is_settable_alone_and_shown(path: Path, name: s
         (f"[workload]\nkind = '{'x' * 5000}'", "workload.kind: found 'xxx"),
         *(
             (f"[costs]\n{key}_ns = 1000000001", f"costs.{key}_ns: found 1000000001; allowed: an integer from 0")
-            for key in ("lock", "visit", "insert", "link")
+            for key in ("lock", "busy_hold", "lazy_hold", "pool_hold", "free_hold", "visit", "insert", "link")
+        ),
+        *(
+            (
+                f"[costs]\n{key}_jitter = {value}",
+                f"costs.{key}_jitter: found {value}; allowed: a number from 0 to 1",
+            )
+            for key in ("hold", "tlb_flush")
+            for value in (-0.1, 1.1, "nan")
         ),
         ("[lookup]\nextra = 1025", "lookup.extra: found 1025; allowed: an integer from 0 to 1024"),
         ("[batch]\nareas = 1000001", "batch.areas: found 1000001; allowed"),

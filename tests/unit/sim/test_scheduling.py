@@ -1,11 +1,19 @@
-"""Who runs where and when: the four rules of the run queues."""
+"""Who runs where and when: where threads wake, who pulls them, when kworkers have their turn."""
 
-from collections import deque
+from actors.world import Port
+from sim.vmalloc_test.eevdf import FairQueue
+from sim.vmalloc_test.scheduling import (
+    POLL_NS,
+    STAT_INTERVAL_NS,
+    STAT_SKEW_TICKS,
+    Preempted,
+    RunQueues,
+    Thread,
+    workers_done,
+)
 
-from sim.vmalloc_test.scheduling import RunQueues, Thread, workers_done
-
-TICK = 1000
-SLICE = 300
+TICK = 4_000_000
+SLICE = 1_500_000
 
 
 class Bell:
@@ -22,7 +30,7 @@ class Bell:
 
 
 def queues(cpus: int = 2) -> RunQueues:
-    made = RunQueues([deque() for _ in range(cpus)], Bell, TICK, SLICE)
+    made = RunQueues([FairQueue(TICK, SLICE) for _ in range(cpus)], Bell)
     made.alive = 1
     return made
 
@@ -31,119 +39,162 @@ def thread() -> Thread:
     return Thread(iter(()), page_ns=0)  # type: ignore[arg-type] # never run
 
 
+def kworker(cpu: int, now_ns: int = 0) -> Port:
+    port = Port(cpu, lambda _completed: None)
+    port.now_ns = now_ns
+    return port
+
+
+def at(port: Port, now_ns: int) -> Port:
+    port.now_ns = now_ns
+    return port
+
+
 def test_a_thread_wakes_where_there_is_least_to_do() -> None:
     """On the lowest of such CPUs; kworkers count; whoever waits there is told."""
     made = queues(3)
-    made.busy = lambda cpu: int(cpu == 0)
+    made.begin(kworker(0))
     bell = made.more(1)
     for expected in (1, 2, 0):
-        made.wake(thread())
-        assert len(made.queues[expected]) == 1
+        made.wake(thread(), 0)
+        assert len(made.threads[expected]) == 1
     assert bell.is_set()
 
 
 def test_a_thread_wakes_where_it_ran_if_there_is_as_little_to_do_elsewhere() -> None:
     """Else elsewhere."""
-    made, other = queues(2), thread()
-    sleeper = thread()
-    sleeper.cpu = 1
-    made.wake(sleeper)
+    made, other, sleeper = queues(2), thread(), thread()
+    sleeper.cpu = other.cpu = 1
+    made.wake(sleeper, 0)
     assert sleeper.cpu == 1
-    other.cpu = 1
-    made.wake(other)
+    made.wake(other, 0)
     assert other.cpu == 0
 
 
 def test_a_cpu_is_idle_with_neither_threads_nor_kworkers() -> None:
     """One of them is enough to be busy."""
-    made = queues(2)
-    made.wake(thread())
+    made, busy = queues(2), kworker(1)
+    made.wake(thread(), 0)
     assert made.any_idle()
-    made.busy = lambda cpu: cpu
+    made.begin(busy)
     assert not made.any_idle()
+    made.rest(busy)
+    assert made.any_idle()
 
 
-def test_a_kworker_preempts_a_lone_thread_at_once_and_takes_turns_at_ticks() -> None:
-    """It begins at 100 and keeps the CPU for a slice and up to a tick; then they take turns, tick by tick."""
-    made = queues(1)
-    made.busy = lambda _cpu: 1
-    made.wake(thread())
-    owners = []
-    for now_ns in (100, 999, 1000, 1999, 2000, 3500):
-        waits = made.turn(0, now_ns), made.wait(0, now_ns)
-        assert sum(wait > 0 for wait in waits) == 1, "one of both has the CPU"
-        owners.append("thread" if waits[0] else "kworker")
-    assert owners == ["kworker", "kworker", "thread", "thread", "kworker", "thread"]
+def test_a_kworker_has_its_turn_when_it_is_picked() -> None:
+    """It is asked for again after a while, or at the next tick if that is sooner."""
+    made, mine = queues(1), kworker(0, TICK + 100)
+    alone = thread()
+    made.wake(alone, 0)
+    made.begin(mine)
+    assert (made.runs(0, TICK + 100), made.turn(mine)) == (alone, POLL_NS)
+    assert made.turn(at(mine, 2 * TICK - 7)) == 7
+    assert (made.turn(at(mine, 2 * TICK)), made.runs(0, 2 * TICK)) == (0, None)
 
 
-def test_a_tick_within_a_slice_ends_no_turn() -> None:
-    """A kworker that began at 900 is not put off by the tick at 1000, but by the one at 2000."""
-    made = queues(1)
-    made.busy = lambda _cpu: 1
-    made.wake(thread())
-    assert [made.turn(0, now_ns) > 0 for now_ns in (900, 1000, 1999, 2000)] == [False, False, False, True]
+def test_an_idle_cpu_pulls_who_waits_at_a_tick() -> None:
+    """Before its own CPU picks it again: it had waited, and the kworker has had its slice."""
+    made, mine, worker = queues(2), kworker(0, 2_000_000), thread()
+    made.wake(worker, 0)
+    made.begin(mine)
+    bell = made.more(1)
+    assert (made.turn(mine), worker.cpu) == (0, 0)
+    assert (made.turn(at(mine, TICK - 1)), worker.cpu) == (0, 0)
+    assert (made.turn(at(mine, TICK)), worker.cpu) == (0, 1)
+    assert (made.threads, made.runs(1, TICK)) == ([[], [worker]], worker)
+    assert bell.is_set()
 
 
-def test_a_kworker_waits_for_the_tick_where_threads_take_turns() -> None:
-    """With two threads it begins at the next tick, and each third turn is its own."""
-    made = queues(1)
-    made.busy = lambda _cpu: 1
-    made.wake(thread())
-    made.wake(thread())
-    assert made.turn(0, 100) == 900
-    assert made.wait(0, 100) == 0
-    assert [made.turn(0, 1000 * tick) > 0 for tick in range(1, 7)] == [False, True, True, False, True, True]
+def test_who_is_preempted_at_a_tick_is_not_pulled_at_that_tick() -> None:
+    """But at the next one, if it still waits."""
+    made, mine, worker = queues(2), kworker(0, TICK + 100), thread()
+    made.wake(worker, 0)
+    made.begin(mine)
+    assert (made.turn(at(mine, 2 * TICK)), worker.cpu) == (0, 0)
+    made.turn(at(mine, 3 * TICK))
+    assert worker.cpu == 1
 
 
-def test_an_idle_cpu_pulls_at_a_tick() -> None:
-    """Not before one has come since the thread was preempted, and only from a CPU with more than the thread."""
+def test_who_runs_is_pulled_by_nobody() -> None:
+    """A thread that is alone stays where it is, with any number of idle CPUs."""
+    made, worker = queues(3), thread()
+    made.wake(worker, 0)
+    assert made.runs(0, 50 * TICK) is worker
+
+
+def test_a_cpu_whose_last_thread_is_over_pulls_at_once() -> None:
+    """Not before, and only one."""
     made = queues(2)
-    made.wake(thread())
-    assert made.puller(0, 5000) is None, "alone on its CPU"
-    made.busy = lambda cpu: int(cpu == 0)
-    made.turn(0, 5100)
-    assert made.puller(0, 5999) is None
-    assert made.puller(0, 6000) == 1
-    made.move(0, 1)
-    assert [len(queue) for queue in made.queues] == [0, 1]
-    assert made.puller(1, 7000) is None
+    workers = [thread() for _ in range(5)]
+    for worker in workers:
+        made.wake(worker, 0)
+    assert [worker.cpu for worker in workers] == [0, 1, 0, 1, 0]
+    made.leave(workers[1], 1000)
+    assert [len(threads) for threads in made.threads] == [3, 1]
+    made.leave(workers[3], 2000)
+    assert [len(threads) for threads in made.threads] == [2, 1]
+    assert made.runs(1, 2000) is workers[2]
 
 
-def test_a_kworker_that_is_done_is_forgotten() -> None:
-    """Later work of the same CPU preempts anew, at once."""
-    made = queues(1)
-    working = 1
-    made.busy = lambda _cpu: working
-    made.wake(thread())
-    made.turn(0, 100)
-    working = 0
-    made.idle(0)
-    assert made.wait(0, 1500) == 0
-    working = 1
-    assert made.turn(0, 1600) == 0
+def test_a_cpu_whose_kworker_sleeps_pulls_at_once() -> None:
+    """Where there is nothing else to do."""
+    made, mine = queues(2), kworker(1)
+    made.begin(mine)
+    first, second = thread(), thread()
+    for worker in (first, second):
+        made.wake(worker, 0)
+    assert made.threads == [[first, second], []]
+    made.rest(at(mine, 1000))
+    assert made.threads == [[first], [second]]
 
 
-def test_a_kworker_that_is_done_is_forgotten_where_no_thread_was() -> None:
-    """The next one has the CPU when a thread comes, for its own slice, and not what was left of the first one's."""
-    made = queues(1)
-    made.busy = lambda _cpu: 1
-    assert made.turn(0, 100) == 0
-    made.idle(0)
-    assert made.turn(0, 1200) == 0
-    made.wake(thread())
-    assert made.turn(0, 1200) == 0
-    assert made.wait(0, 1200) == 800
-    assert made.turn(0, 2000) == 1000
+def test_each_second_a_cpu_that_is_not_idle_has_statistics_to_update() -> None:
+    """Some ticks later than the CPU before; the third one is idle."""
+    made = queues(3)
+    told: list[tuple[int, int]] = []
+    made.every_second = lambda cpu: told.append((cpu, made.queues[cpu].ticked_ns))
+    for _ in range(2):
+        made.wake(thread(), 0)
+    for cpu in range(3):
+        made.runs(cpu, 2 * STAT_INTERVAL_NS + 50 * TICK)
+    second, skew = STAT_INTERVAL_NS, STAT_SKEW_TICKS * TICK
+    assert told == [(0, second), (0, 2 * second), (1, skew), (1, second + skew), (1, 2 * second + skew)]
+
+
+def test_a_thread_goes_on_when_a_thread_of_its_cpu_has_its_turn() -> None:
+    """In the middle of an operation it waits for kworkers only, and lets time pass up to the next tick."""
+    made, mine = queues(1), kworker(0, TICK + 2_000_000)
+    worker = thread()
+    made.wake(worker, 0)
+    share, cpu = Preempted(worker, made), at(kworker(0), TICK + 2_000_000)
+    assert share.turn(cpu) == 0
+    assert share.most(cpu) == 2_000_000
+    made.begin(mine)
+    assert share.turn(cpu) == POLL_NS
+    made.rest(mine)
+    assert share.turn(cpu) == 0
+
+
+def test_a_thread_that_is_pulled_goes_on_where_it_is() -> None:
+    """Whoever carries out its operation asks for the new CPU."""
+    made, mine = queues(2), kworker(0, 2_000_000)
+    worker = thread()
+    made.wake(worker, 0)
+    made.begin(mine)
+    share = Preempted(worker, made)
+    assert share.turn(at(kworker(0), 2_000_000)) == POLL_NS
+    assert (share.turn(at(kworker(0), TICK)), worker.cpu) == (0, 1)
 
 
 def test_the_last_of_some_workers_lets_go_on() -> None:
-    """And only the last."""
-    done: list[str] = []
-    over = workers_done(2, lambda: done.append("over"))
-    over()
+    """And only the last, at its time."""
+    done: list[int] = []
+    over = workers_done(2, done.append)
+    over(3)
     assert not done
-    over()
-    assert done == ["over"]
+    over(5)
+    assert done == [5]
 
 
 def test_with_the_last_thread_all_cpus_are_woken() -> None:
