@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Generator
 from types import coroutine
 from typing import Any, Protocol, TypeVar
 
-from actors.world import Command, Port
+from actors.world import Attempts, Command, Port
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ def sharing(script: Coroutine[Command, Any, T], port: Port, cpus: Sharing) -> Ge
 
 def _carried_out(command: Command, port: Port, cpus: Sharing) -> Generator[Command, Any, Any]:
     if not isinstance(command, (tuple, list, int)):
+        if not isinstance(command, Attempts) and command.is_set():
+            return (yield command)
         cpus.rest(port)
         answer = yield command
         cpus.begin(port)

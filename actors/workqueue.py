@@ -3,15 +3,17 @@
 Mirrors what mm/vmalloc.c uses of kernel/workqueue.c: `schedule_work_on()`, an unbound queue and `flush_work()`.
 Each CPU has `WORKERS` kworkers that take its work in order; of those that have nothing to do the one that was at
 work last is woken (`first_idle_worker()`). Two are enough: while one sleeps in a purge that waits for its helpers,
-the other one does their work (the kernel's concurrency management wakes a further worker then), and of the work
-that sleeps there is at most one at a time. kworkers end when all clients are over and nothing is left to do.
+the other one does their work, and of the work that sleeps there is at most one at a time. Where kworkers share
+their CPU with threads, one of them at a time is at work, and does not sleep (concurrency management, `nr_running`);
+work for an unbound queue is not managed. kworkers end when all clients are over and nothing is left to do.
 """
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from actors.mutex import NewSignal
 from actors.sharing import Sharing, sharing
@@ -28,10 +30,41 @@ Job: TypeAlias = Callable[[Port], Coroutine[Any, Any, None]]
 class _Cpu:
     """The work of one CPU that no worker has taken up."""
 
-    jobs: deque[tuple[Job, Signal]] = field(factory=deque)
+    jobs: deque[tuple[Job, Signal, bool]] = field(factory=deque)
+    """What is to do, what is set when it is done, and whether it is managed."""
+    running: int = 0
+    """How many kworkers are at managed work and do not sleep (kernel: `nr_running`)."""
     idle: list[Signal] = field(factory=list)
     """What wakes each kworker that has nothing to do, in the order in which they had done their work."""
     busy: int = 0
+
+
+@frozen
+class _Managed:
+    """How a kworker shares its CPU: whoever does keeps count, and when one sleeps another one may begin."""
+
+    cpus: Sharing
+    mine: _Cpu
+    kick: Callable[[], None]
+
+    def begin(self, port: Port) -> None:
+        """See `Sharing`."""
+        self.mine.running += 1
+        self.cpus.begin(port)
+
+    def turn(self, port: Port) -> int:
+        """See `Sharing`."""
+        return self.cpus.turn(port)
+
+    def most(self, port: Port) -> int:
+        """See `Sharing`."""
+        return self.cpus.most(port)
+
+    def rest(self, port: Port) -> None:
+        """See `Sharing`."""
+        self.mine.running -= 1
+        self.cpus.rest(port)
+        self.kick()
 
 
 class Workqueue:
@@ -45,14 +78,13 @@ class Workqueue:
         self.sharing: Sharing | None = None
         """Who has the CPUs, where kworkers share them with threads; None where they do not."""
 
-    def queue_on(self, cpu: int, job: Job) -> Signal:
+    def queue_on(self, cpu: int, job: Job, *, managed: bool = True) -> Signal:
         """Queue `job` for a worker of `cpu`; gives what is set when it is done (`schedule_work_on`)."""
         done = self._new_signal()
         self._outstanding += 1
         mine = self._cpus[cpu]
-        mine.jobs.append((job, done))
-        if mine.idle:
-            mine.idle.pop().set()
+        mine.jobs.append((job, done, managed))
+        self._kick(mine)
         return done
 
     def queue_unbound(self, job: Job) -> Signal:
@@ -76,21 +108,41 @@ class Workqueue:
     async def work(self, port: Port) -> None:
         """Be a kworker of the port's CPU, until all is over."""
         mine = self._cpus[port.cpu]
+        at_work = False
         while not self._is_over:
-            if not mine.jobs:
-                woken = self._new_signal()
+            number = self._next(mine)
+            if number is None:
+                if at_work and self.sharing is not None:
+                    self.sharing.rest(port)
+                at_work, woken = False, self._new_signal()
                 mine.idle.append(woken)
                 await port.wait(woken)
                 continue
-            job, done = mine.jobs.popleft()
+            job, done, managed = mine.jobs[number]
+            del mine.jobs[number]
+            at_work = True
             mine.busy += 1
-            await (job(port) if self.sharing is None else sharing(job(port), port, self.sharing))
+            await self._do(job, port, mine if managed else _Cpu())
             mine.busy -= 1
-            if self.sharing is not None and not mine.jobs:
-                self.sharing.rest(port)
             done.set()
             self._outstanding -= 1
             self._wake_all_if_over()
+
+    async def _do(self, job: Job, port: Port, mine: _Cpu) -> None:
+        if self.sharing is None:
+            await job(port)
+        else:
+            await sharing(job(port), port, _Managed(self.sharing, mine, partial(self._kick, mine)))
+            mine.running -= 1
+
+    def _next(self, mine: _Cpu) -> int | None:
+        """Give the number of the first job that may begin."""
+        return next((number for number, job in enumerate(mine.jobs) if not (job[2] and mine.running)), None)
+
+    def _kick(self, mine: _Cpu) -> None:
+        """Wake a kworker if one is idle and there is something to do (`kick_pool()`)."""
+        if mine.idle and self._next(mine) is not None:
+            mine.idle.pop().set()
 
     @property
     def _is_over(self) -> bool:

@@ -27,6 +27,7 @@ class ClassStatistics:
     """Acquisitions that had to wait."""
     hold_total_us: float
     wait_total_us: float
+    hold_max_us: float
 
 
 def read_lock_stat(path: Path) -> Mapping[str, ClassStatistics]:
@@ -52,6 +53,7 @@ def read_lock_stat(path: Path) -> Mapping[str, ClassStatistics]:
                 contentions=int(figures[1]),
                 hold_total_us=float(figures[10]),
                 wait_total_us=float(figures[4]),
+                hold_max_us=float(figures[9]),
             )
             classes.setdefault(found[1], statistics)
     if not classes:

@@ -13,19 +13,27 @@ from sim.traces.read import read_trace
 Purged: TypeAlias = tuple[int, int]
 """When a purge ended, in microseconds, and how many areas it purged."""
 
-SECOND = 0.6
-"""What purges fewer areas than this share of the purge before it is the same drain's second one."""
+SECOND = 0.7
+"""A purge of fewer areas than this share of a drain's first one is one of what was freed in the meantime."""
+
+SOON_US = 15_000
+"""By how much a third purge ends later at most; a second one may end as late as it likes."""
 
 TICK_US = 4000
-"""A second purge that ends later than this has waited for its turn."""
+"""A second purge of a few areas that ends later than this has waited for its turn."""
 
 
 @frozen
 class Drain:
-    """A drain: a purge of what was too much, and one of what was freed while that one ran, if anything was."""
+    """A drain: a purge of what was too much, and one of what was freed while that one ran, if anything was.
+
+    Seldom there is a third one, by a free that had found too much before it was interrupted; it is left out.
+    """
 
     first: Purged
     second: Purged | None
+    last_us: int
+    """When its latest purge ended."""
 
     @property
     def later_us(self) -> int:
@@ -38,10 +46,14 @@ def drains_of(purges: Iterable[Sequence[int]]) -> list[Drain]:
     drains: list[Drain] = []
     for end_us, areas in purges:
         latest = drains[-1] if drains else None
-        if latest is not None and latest.second is None and areas < SECOND * latest.first[1]:
-            drains[-1] = Drain(latest.first, (end_us, areas))
+        if latest is None or areas >= SECOND * latest.first[1]:
+            drains.append(Drain((end_us, areas), None, end_us))
+        elif latest.second is None:
+            drains[-1] = Drain(latest.first, (end_us, areas), end_us)
+        elif end_us - latest.last_us <= SOON_US:
+            drains[-1] = Drain(latest.first, latest.second, end_us)
         else:
-            drains.append(Drain((end_us, areas), None))
+            drains.append(Drain((end_us, areas), None, end_us))
     return drains
 
 

@@ -9,6 +9,8 @@ import json
 import re
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import fmean, mean, quantiles
 from typing import Any, TypeAlias
@@ -109,13 +111,18 @@ def _only(scenario: Scenario, threads: Sequence[int]) -> Scenario:
     return evolve(scenario, workload=evolve(scenario.workload, modprobe=chosen))
 
 
-def run_seeds(root: Path, seeds: int) -> Counts:
-    """Run all loads with seeds 1 to `seeds`."""
-    runs = [run(root, seed=seed) for seed in range(1, seeds + 1)]
+def run_seeds(root: Path, seeds: int, jobs: int = 1) -> Counts:
+    """Run all loads with seeds 1 to `seeds`, in `jobs` processes."""
+    with ProcessPoolExecutor(jobs) as pool:
+        runs = list(pool.map(partial(_run_seed, root), range(1, seeds + 1)))
     return {
         loads[0].name: {kind: [load.ours[kind]["acquisitions"] for load in loads] for kind in COUNTED}
         for loads in zip(*runs, strict=True)
     }
+
+
+def _run_seed(root: Path, seed: int) -> list[Load]:
+    return run(root, seed=seed)
 
 
 def read_seeds(root: Path) -> Counts:
@@ -290,10 +297,10 @@ def rows_of(page: str) -> dict[str, list[str]]:
     return rows
 
 
-def main(root: Path, seeds: int = 0) -> None:
+def main(root: Path, seeds: int = 0, jobs: int = 1) -> None:
     """Run the scenario and write the page, with `seeds` after as many runs for what chance does."""
     if seeds:
-        write_whole({root / SEEDS: seeds_text(run_seeds(root, seeds))})
+        write_whole({root / SEEDS: seeds_text(run_seeds(root, seeds, jobs))})
     write_whole({root / PAGE: page_of(run(root), read_seeds(root))})
 
 
@@ -301,5 +308,6 @@ if __name__ == "__main__":
     parser = ArgumentParser(prog="python -m sim.published.lockstat", description=main.__doc__)
     parser.add_argument("root", nargs="?", type=Path, default=Path())
     parser.add_argument("--seeds", type=int, default=0, help="run with seeds 1 to N, and keep their counts")
+    parser.add_argument("--jobs", type=int, default=1, help="with --seeds: processes to run in")
     arguments = parser.parse_args()
-    main(arguments.root, arguments.seeds)
+    main(arguments.root, arguments.seeds, arguments.jobs)

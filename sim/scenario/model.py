@@ -246,7 +246,9 @@ class Modprobe:
     the module is freed `unload_ns`, for the RCU grace periods that the kernel waits for. What the pages of an
     allocation take is drawn evenly, up to `jitter` of itself more or less: without that the workers of a
     machine fall into step. And one worker is slower than another, for all of a run, by up to `pace`. Once a second
-    a kworker of each CPU that is not idle needs `vmstat_ns` to update the CPU's statistics.
+    a kworker of each CPU that is not idle needs `vmstat_ns` to update the CPU's statistics. A CPU of an emulated
+    machine stands still for `stop_ns` on average (0: never), `stop_gap_ns` after it last did, both exponentially
+    distributed.
     """
 
     tick_ns: int = field(default=4_000_000, validator=between(1000, 10**9))
@@ -255,6 +257,8 @@ class Modprobe:
     jitter: float = field(default=0.0, validator=SHARE)
     pace: float = field(default=0.0, validator=SHARE)
     vmstat_ns: int = field(default=0, validator=between(0, 10**9))
+    stop_ns: int = field(default=0, validator=between(0, 10**9))
+    stop_gap_ns: int = field(default=250_000_000, validator=between(1, 10**12))
 
     load: list[ModuleLoad] = field(factory=list)
 

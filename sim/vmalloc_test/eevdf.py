@@ -25,10 +25,14 @@ class Task:
     deadline_ns: int = field(default=0, init=False)
     lag_ns: int = field(default=0, init=False)
     """What it was owed when it left a queue."""
+    left_ns: int | None = field(default=None, init=False)
+    """How far its deadline was when it left a queue for another one (kernel: `rel_deadline`)."""
     until_ns: int = field(default=-1, init=False)
     """The deadline with which it was picked (kernel: kept in `vlag` while it runs)."""
     delayed: bool = field(default=False, init=False)
     """Whether it sleeps, and is still in the queue."""
+    picked: int = field(default=0, init=False)
+    """The turn at which it was last picked or put into the queue: of those that wait the lowest waits longest."""
 
 
 @define(eq=False)
@@ -47,6 +51,7 @@ class FairQueue:
     """Up to when the running task's account is kept."""
     _average_ns: int = 0
     """Where the queue stood when its last task left it."""
+    _turns: int = 0
 
     @property
     def load(self) -> int:
@@ -65,12 +70,12 @@ class FairQueue:
     def wake(self, task: Task, now_ns: int) -> None:
         """Put `task` into the queue; it runs at once if it is the one to be picked (`wakeup_preempt()`)."""
         self.pass_ticks(now_ns)
-        resched = self._update(now_ns) and len(self.tasks) > 1
-        if task.delayed:
+        if task.delayed:  # looked at before the account of the one that runs is kept (`requeue_delayed_entity()`)
             task.delayed = False
             if task.vruntime_ns < self._average():
                 self._leave(task)
                 task.lag_ns = 0
+        resched = self._update(now_ns) and len(self.tasks) > 1
         if task not in self.tasks:
             self._place(task)
         if self.running is None or resched or self._pick() is task:
@@ -88,17 +93,23 @@ class FairQueue:
             self.running = None
             self._switch()
 
-    def leave(self, task: Task, now_ns: int) -> None:
-        """Take `task` out of the queue, for another one or because it is over."""
+    def leave(self, task: Task, now_ns: int, *, moves: bool = False) -> None:
+        """Take `task` out of the queue: it is over or, with what is left of its slice, `moves` to another one."""
         self.pass_ticks(now_ns)
         self._update(now_ns)
         self._leave(task)
+        if moves:
+            task.left_ns = task.deadline_ns - task.vruntime_ns
         if self.running is task:
             self.running = None
             self._switch()
 
     def _update(self, now_ns: int) -> bool:
-        """Account for the running task; tell whether its deadline has passed, and is a slice later now."""
+        """Account for the running task; tell whether another one may be picked.
+
+        So it is when its deadline has passed, which is a slice later then, and, if that has happened since it was
+        picked, when it has run for longer than the average (`did_preempt_short()`).
+        """
         ran_ns = max(0, now_ns - self._updated_ns)
         self._updated_ns += ran_ns
         task = self.running
@@ -106,7 +117,7 @@ class FairQueue:
             return False
         task.vruntime_ns += ran_ns
         if task.vruntime_ns < task.deadline_ns:
-            return False
+            return task.until_ns != task.deadline_ns and not self._eligible(task)
         task.deadline_ns = task.vruntime_ns + self.slice_ns
         return True
 
@@ -121,6 +132,7 @@ class FairQueue:
             return
         if task is not None:
             task.until_ns = task.deadline_ns
+            self._take_turn(task)
         self.running = task
 
     def _pick(self) -> Task | None:
@@ -147,12 +159,18 @@ class FairQueue:
         tasks = len(self.tasks)
         lag_ns = task.lag_ns * (tasks + 1) // tasks if tasks else 0
         task.vruntime_ns = self._average() - lag_ns
-        task.deadline_ns = task.vruntime_ns + self.slice_ns
+        task.deadline_ns = task.vruntime_ns + (self.slice_ns if task.left_ns is None else task.left_ns)
+        task.left_ns = None
+        self._take_turn(task)
         self.tasks.append(task)
+
+    def _take_turn(self, task: Task) -> None:
+        self._turns += 1
+        task.picked = self._turns
 
     def _leave(self, task: Task) -> None:
         self._average_ns = self._average()
-        most_ns = 2 * max(self.slice_ns, self.tick_ns)
+        most_ns = max(2 * self.slice_ns, self.tick_ns)
         task.lag_ns = max(-most_ns, min(self._average_ns - task.vruntime_ns, most_ns))
         self.tasks.remove(task)
 

@@ -3,9 +3,11 @@
 Mirrors of kernel/sched/fair.c what decides from whose pools a thread allocates, and how many do so during a purge:
 on each CPU EEVDF (`eevdf`), and of the rest
 
-- a thread that is woken goes to the CPU with the least to do, to where it ran last if that is one of them;
-- at a tick a CPU that has nothing to do pulls a thread that waits while another task of its CPU runs, before that
-  CPU picks anew (`nohz_idle_balance()`; in the kernel the two race);
+- a thread that is woken goes to the CPU with the least to do, to where it ran last if that is one of them (simpler
+  than `select_idle_sibling()`: threads are only woken to begin, or when all others are over);
+- at a tick a CPU that has nothing to do pulls the thread that has waited longest while another task of its CPU ran,
+  before that CPU picks anew (`nohz_idle_balance()`; in the kernel the two race, and a thread that ran within the
+  last half millisecond is left there, `task_hot()`);
 - so does one that has nothing left to do, at once (`newidle_balance()`).
 
 Nothing else moves a thread, and nothing a kworker. Each second every CPU that is not idle has something to do for a
@@ -13,22 +15,27 @@ kworker (`vmstat_update()`): one that had to wait for that is owed time when it 
 is woken for the next drain.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
+from random import Random
 from typing import Any
 
 from attrs import define, field, frozen
 
 from actors.world import Port, Signal
+from sim.chance import exponential
 from sim.vmalloc_test.eevdf import FairQueue, Task
 
 STAT_INTERVAL_NS = 1_000_000_000
 """The time between two updates of a CPU's statistics (`sysctl_stat_interval`)."""
 
 STAT_SKEW_TICKS = 3
-"""By how much later a CPU's update is than that of the CPU before (`round_jiffies_common()`)."""
+"""By how much earlier a CPU's update is than that of the CPU before (`round_jiffies_common()`)."""
 
 NEVER_NS = 2**63
+
+IDLE_NS = 10_000_000
+"""A CPU that has not asked for so long had nothing to do, or has just stood still."""
 
 POLL_NS = 50_000
 """How often who waits for a CPU looks whether it is free."""
@@ -51,23 +58,67 @@ class Thread(Task):
 
 
 @define(eq=False)
+class Stops:
+    """When a CPU stands still, as a virtual one does while its host runs something else.
+
+    One stop begins an exponentially distributed time after the one before has ended, and is exponentially
+    distributed in length. It is noticed between two commands, and takes its length from then on; one that would
+    have begun while the CPU was idle did not.
+    """
+
+    random: Random
+    gap_ns: int
+    """From stop to stop, on average."""
+    length_ns: int
+    """0 for none at all."""
+    _next_ns: int = field(init=False)
+    _until_ns: int = field(default=0, init=False)
+    _asked_ns: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._next_ns = self._draw(self.gap_ns) if self.length_ns else NEVER_NS
+
+    def left(self, now_ns: int) -> int:
+        """Give how long the CPU stands still yet."""
+        if now_ns < self._until_ns:
+            return self._until_ns - now_ns
+        idle, self._asked_ns = now_ns - self._asked_ns > IDLE_NS, now_ns
+        if now_ns < self._next_ns:
+            return 0
+        if idle:
+            self._next_ns = now_ns + self._draw(self.gap_ns)
+            return 0
+        self._until_ns = now_ns + self._draw(self.length_ns)
+        self._next_ns = self._until_ns + self._draw(self.gap_ns)
+        return self._until_ns - now_ns
+
+    def _draw(self, mean_ns: int) -> int:
+        return max(1, round(mean_ns * exponential(self.random)))
+
+
+@define(eq=False)
 class RunQueues:
     """The tasks of every CPU."""
 
     queues: list[FairQueue]
     new_signal: Callable[[], Signal]
+    stops: Sequence[Stops]
+    """Of each CPU."""
     every_second: Callable[[int], None] = lambda _cpu: None
-    """Called with a CPU that is not idle, each second."""
+    """Called with a CPU each second, or, if it is idle then, when it no longer is (a deferrable timer)."""
     threads: list[list[Thread]] = field(init=False)
     """The threads among the tasks of each CPU."""
     alive: int = 0
     """Threads that are not over, those that sleep included."""
     _more: list[Signal] = field(init=False)
     _kworkers: dict[Port, Task] = field(factory=dict)
+    _update_ns: list[int] = field(init=False)
+    """When each CPU's statistics are to be updated."""
 
     def __attrs_post_init__(self) -> None:
         self.threads = [[] for _ in self.queues]
         self._more = [self.new_signal() for _ in self.queues]
+        self._update_ns = [self._next_update(cpu, 0) for cpu in range(len(self.queues))]
         for cpu, queue in enumerate(self.queues):
             queue.at_tick = partial(self._tick, cpu)
 
@@ -115,6 +166,9 @@ class RunQueues:
 
     def turn(self, port: Port) -> int:
         """See `actors.sharing.Sharing`."""
+        stopped_ns = self.stops[port.cpu].left(port.now_ns)
+        if stopped_ns:
+            return stopped_ns
         queue = self.queues[port.cpu]
         queue.pass_ticks(port.now_ns)
         return 0 if queue.running is self._kworkers[port] else self.wait(port.cpu, port.now_ns)
@@ -129,35 +183,43 @@ class RunQueues:
         self._pull_if_idle(port.cpu, port.now_ns)
 
     def _tick(self, cpu: int, now_ns: int) -> None:
-        tick_ns = self.queues[cpu].tick_ns
-        since_ns = now_ns - cpu * STAT_SKEW_TICKS * tick_ns
-        if since_ns // STAT_INTERVAL_NS != (since_ns - tick_ns) // STAT_INTERVAL_NS and self.queues[cpu].load:
+        if now_ns >= self._update_ns[cpu] and self.queues[cpu].load:
+            self._update_ns[cpu] = self._next_update(cpu, now_ns)
             self.every_second(cpu)
         idle = self._idle()
         if idle is not None:
             self._pull(cpu, idle, now_ns)
 
+    def _next_update(self, cpu: int, now_ns: int) -> int:
+        """Give a second from now, rounded to whole ones, to the next from a quarter of one on."""
+        skew_ns = cpu * STAT_SKEW_TICKS * self.queues[cpu].tick_ns
+        seconds, rest_ns = divmod(now_ns + STAT_INTERVAL_NS + skew_ns, STAT_INTERVAL_NS)
+        return (seconds + (rest_ns >= STAT_INTERVAL_NS // 4)) * STAT_INTERVAL_NS - skew_ns
+
     def _pull_if_idle(self, cpu: int, now_ns: int) -> None:
+        for queue in self.queues:  # at a tick that is due somebody may be pulled already
+            queue.pass_ticks(now_ns)
         if not self.queues[cpu].load:
             any(self._pull(busy, cpu, now_ns) for busy in range(len(self.queues)))
 
     def _pull(self, busy: int, idle: int, now_ns: int) -> bool:
-        """Move the first thread that waits for a CPU to one that is idle; tell whether there was any."""
+        """Move the thread that has waited longest for a CPU to one that is idle; tell whether there was any."""
         running = self.queues[busy].running
-        waits = next((thread for thread in self.threads[busy] if thread is not running), None)
-        if waits is None:
+        waiting = [thread for thread in self.threads[busy] if thread is not running]
+        if not waiting:
             return False
-        self._leave(waits, now_ns)
-        self._enqueue(idle, waits, now_ns)
+        thread = min(waiting, key=lambda waits: waits.picked)
+        self._leave(thread, now_ns, moves=True)
+        self._enqueue(idle, thread, now_ns)
         return True
 
     def _idle(self) -> int | None:
         return next((cpu for cpu, queue in enumerate(self.queues) if not queue.load), None)
 
-    def _leave(self, thread: Thread, now_ns: int) -> int:
+    def _leave(self, thread: Thread, now_ns: int, *, moves: bool = False) -> int:
         cpu = thread.cpu
         assert cpu is not None, "a thread leaves that was never woken"
-        self.queues[cpu].leave(thread, now_ns)
+        self.queues[cpu].leave(thread, now_ns, moves=moves)
         self.threads[cpu].remove(thread)
         return cpu
 
@@ -188,6 +250,9 @@ class Preempted:
 
     def turn(self, port: Port) -> int:
         """See `actors.sharing.Sharing`."""
+        stopped_ns = self.queues.stops[port.cpu].left(port.now_ns)
+        if stopped_ns:
+            return stopped_ns
         self.queues.queues[port.cpu].pass_ticks(port.now_ns)  # at a tick it may be pulled
         cpu = self.thread.cpu
         assert cpu is not None, "a thread runs that was never woken"

@@ -30,7 +30,7 @@ from sim.vmalloc_test.kvfree import KVFREE_BULK_MAX_ENTR, LeftToRcu
 from sim.vmalloc_test.loading import Run, load
 from sim.vmalloc_test.operations import Pause
 from sim.vmalloc_test.percpu import PerCpuMemory
-from sim.vmalloc_test.scheduling import Preempted, RunQueues, Thread, workers_done
+from sim.vmalloc_test.scheduling import Preempted, RunQueues, Stops, Thread, workers_done
 from sim.vmalloc_test.summary import tests_of
 from sim.workloads import ClientScript, Plan
 from sim.workloads.test_vmalloc import Cpu, operations_of, refuse_blocking
@@ -93,7 +93,7 @@ class Boot:
         """Make the script of each CPU."""
         cpus, use = range(self.scenario.machine.cpus), self.scenario.workload
         fair = [FairQueue(use.modprobe.tick_ns, use.test_vmalloc.slice_ns) for _ in cpus]
-        queues = RunQueues(fair, world.signal)
+        queues = RunQueues(fair, world.signal, [self._stops(cpu) for cpu in cpus])
         queues.alive = 1
         return {cpu: partial(self._run, queues=queues) for cpu in cpus}
 
@@ -141,6 +141,10 @@ class Boot:
                     },
                 }
             )
+
+    def _stops(self, cpu: int) -> Stops:
+        use = self.scenario.workload.modprobe
+        return Stops(stream(self.scenario.seed, f"modprobe/stops/{cpu}"), use.stop_gap_ns, use.stop_ns)
 
     def _vmstat(self, vmap: Vmap, cpu: int) -> None:
         """Let a kworker of `cpu` update the CPU's statistics, where that takes time (`vmstat_update()`)."""

@@ -175,7 +175,7 @@ class Cpu:
     def free_what_is_due(self) -> None:
         """Leave to kworkers of the CPUs that collected it what has waited for its grace period."""
         for cpu, areas in self.left_to_rcu.due(self.client.port.now_ns):
-            self.client.vmap.workqueue.queue_on(cpu, partial(self._kfree_rcu_work, areas))
+            self.client.vmap.workqueue.queue_on(cpu, partial(self._kfree_rcu_work, areas), managed=False)
 
     async def _kfree_rcu_work(self, areas: Sequence[VmapArea], port: Port) -> None:
         worker = VmallocClient(port, self.client.router, self.client.inserter, self.client.vmap)

@@ -8,6 +8,7 @@ import pytest
 
 from actors.sharing import sharing
 from actors.world import Command, Port
+from tests.twins.at_once import Flag
 
 CALL: Any = ("node/0", None)
 """A request."""
@@ -75,7 +76,7 @@ def test_work_begins_when_it_is_the_kworkers_turn() -> None:
 
 def test_a_wait_for_a_signal_needs_no_cpu_and_a_turn_after_it() -> None:
     """It is passed on at once; who is woken has something to do again, and waits for its turn."""
-    signal: Any = object()
+    signal = Flag()
     cpus = Cpus(0, 7, 0)
     run = sharing(asks(signal), port(), cpus)
     assert run.send(None) is signal
@@ -84,6 +85,15 @@ def test_a_wait_for_a_signal_needs_no_cpu_and_a_turn_after_it() -> None:
     assert cpus.asked[3:] == ["begin 3", "turn 3 at 0"]
     with pytest.raises(StopIteration, match="set"):
         run.send(None)
+
+
+def test_who_waits_for_what_has_been_set_does_not_sleep() -> None:
+    """As `wait_for_completion()` of what is complete does not."""
+    signal, cpus = Flag(), Cpus()
+    signal.set()
+    run = sharing(asks(signal), port(), cpus)
+    assert run.send(None) is signal
+    assert "rest 3" not in cpus.asked
 
 
 def test_time_passes_in_pieces_and_between_them_others_may_have_their_turn() -> None:

@@ -8,15 +8,14 @@ RECORDED = Path(__file__).parents[3] / "configs/published/lockstat-smp2/purges.t
 
 
 def test_a_purge_of_clearly_fewer_areas_is_the_second_of_its_drain() -> None:
-    """There is one at most: a third purge is a drain by itself, as is one of about as many areas."""
-    drains = drains_of([(10, 800), (12, 20), (15, 15), (90, 790), (180, 800)])
+    """However late; a third one soon after that is left out, and one of about as many areas is the next drain."""
+    drains = drains_of([(10, 800), (90_012, 20), (95_015, 15), (99_000, 790), (100_000, 9), (180_000, 300)])
     assert drains == [
-        Drain((10, 800), (12, 20)),
-        Drain((15, 15), None),
-        Drain((90, 790), None),
-        Drain((180, 800), None),
+        Drain((10, 800), (90_012, 20), 95_015),
+        Drain((99_000, 790), (100_000, 9), 100_000),
+        Drain((180_000, 300), None, 180_000),
     ]
-    assert [drain.later_us for drain in drains] == [2, 0, 0, 0]
+    assert [drain.later_us for drain in drains] == [90_002, 1000, 0]
 
 
 def test_a_recorded_trace_tells_the_drains_of_each_test() -> None:
@@ -24,7 +23,10 @@ def test_a_recorded_trace_tells_the_drains_of_each_test() -> None:
     found = recorded_drains(RECORDED)
     assert len(found) == 15
     assert found["fix1p-t1"] == []
-    assert found["fix20p-t1"][1:3] == [Drain((4_931_870, 808), None), Drain((5_019_622, 781), (5_020_099, 5))]
+    assert found["fix20p-t1"][1:3] == [
+        Drain((4_931_870, 808), None, 4_931_870),
+        Drain((5_019_622, 781), (5_020_099, 5), 5_020_099),
+    ]
     four = found["fix20p-t4"]
     assert (len(four), sum(drain.second is None for drain in four)) == (27, 0)
     assert sum(drain.later_us > 4000 for drain in four) == 8
@@ -32,6 +34,6 @@ def test_a_recorded_trace_tells_the_drains_of_each_test() -> None:
 
 def test_the_table_has_a_row_for_each_load_that_drains_on_both() -> None:
     """The machine's figures before ours; what there is none of is a dash."""
-    theirs = [Drain((0, 800), (5000, 20)), Drain((9000, 810), (9500, 30))]
-    table = drains_table({"none": ([], []), "one": (theirs, [Drain((0, 790), None)])})
+    theirs = [Drain((0, 800), (5000, 20), 5000), Drain((9000, 810), (9500, 30), 9500)]
+    table = drains_table({"none": ([], []), "one": (theirs, [Drain((0, 790), None, 0)])})
     assert table[2:] == ["| `one` | 2 1 | 0 1 | 805 790 | 25 - | 2.8 - | 1 0 |"]

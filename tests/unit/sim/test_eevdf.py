@@ -87,6 +87,67 @@ def test_who_wakes_while_it_is_still_there_goes_on_from_where_it_was() -> None:
     assert runs(made, 8000) is kworker
 
 
+def test_who_wakes_with_time_to_its_credit_is_placed_before_the_average_by_all_of_it() -> None:
+    """Among two that are there it moves the average, and so is placed further before it: 3/2 of what it is owed."""
+    first, second, third = Task(), Task(), Task()
+    made = queue(first, second)
+    third.lag_ns = 600
+    made.wake(third, 0)
+    assert third.vruntime_ns == -900
+    assert sum(task.vruntime_ns for task in made.tasks) / 3 - third.vruntime_ns == 600
+
+
+def test_nobody_is_owed_or_owes_more_than_a_tick_or_two_slices() -> None:
+    """`entity_lag()`; here a tick of 4000, and then two slices of 3000."""
+    for slice_ns, most in ((1500, 4000), (3000, 6000)):
+        made, waits, ran = FairQueue(TICK, slice_ns), Task(), Task()
+        made.wake(waits, 0)
+        made.wake(ran, 0)
+        ran.vruntime_ns, waits.vruntime_ns = 50_000, 0
+        made.leave(ran, 0)
+        assert ran.lag_ns == -most
+        made.wake(ran, 0)
+        ran.vruntime_ns, waits.vruntime_ns = 0, 50_000
+        made.leave(ran, 0)
+        assert ran.lag_ns == most
+
+
+def test_who_wakes_with_time_to_its_credit_while_it_is_still_there_loses_it() -> None:
+    """The other one has caught up: it is placed at the average, owed nothing (DELAY_ZERO)."""
+    thread, kworker = Task(), Task()
+    made = queue(thread)
+    made.wake(kworker, 5500)
+    made.sleep(kworker, 5700)
+    assert kworker.delayed
+    made.pass_ticks(7999)
+    made._update(7999)
+    made.wake(kworker, 7999)
+    assert (kworker.vruntime_ns, thread.vruntime_ns) == (7799, 7799)
+
+
+def test_who_has_had_its_slice_gives_way_when_it_has_run_for_longer_than_the_average() -> None:
+    """It was not picked anew, so nothing protects it: at the next tick, before its new deadline."""
+    thread, kworker = Task(), Task()
+    made = queue(thread)
+    kworker.lag_ns = -300
+    made.wake(kworker, 7000)
+    assert made.running is thread
+    assert thread.deadline_ns == 8500
+    assert runs(made, 8000) is kworker
+
+
+def test_who_moves_keeps_what_is_left_of_its_slice() -> None:
+    """And one that is over does not (`rel_deadline`)."""
+    moves, stays = Task(), Task()
+    made, other = queue(moves, stays), queue(Task())
+    made.leave(moves, 1000, moves=True)
+    other.wake(moves, 1000)
+    assert moves.deadline_ns - moves.vruntime_ns == SLICE - 1000
+    made.leave(stays, 2000)
+    other.wake(stays, 2000)
+    assert stays.deadline_ns - stays.vruntime_ns == SLICE
+
+
 def test_one_tick_within_a_slice_ends_no_turn() -> None:
     """A turn that began 500 before a tick lasts until the next one."""
     thread, kworker = Task(), Task()

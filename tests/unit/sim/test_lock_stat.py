@@ -29,8 +29,8 @@ def test_classes_have_their_figures(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "lock_stat"
     path.write_bytes(gzip.compress(TEXT.encode()) if packed else TEXT.encode())
     assert read_lock_stat(path) == {
-        "&vn->busy.lock": ClassStatistics(96048, 5632, 220844.03, 79551.79),
-        "mm/vmstat.c:2079": ClassStatistics(1, 0, 1.0, 0.0),
+        "&vn->busy.lock": ClassStatistics(96048, 5632, 220844.03, 79551.79, 949.15),
+        "mm/vmstat.c:2079": ClassStatistics(1, 0, 1.0, 0.0, 1.0),
     }
 
 

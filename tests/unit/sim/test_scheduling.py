@@ -1,5 +1,7 @@
 """Who runs where and when: where threads wake, who pulls them, when kworkers have their turn."""
 
+from random import Random
+
 from actors.world import Port
 from sim.vmalloc_test.eevdf import FairQueue
 from sim.vmalloc_test.scheduling import (
@@ -8,6 +10,7 @@ from sim.vmalloc_test.scheduling import (
     STAT_SKEW_TICKS,
     Preempted,
     RunQueues,
+    Stops,
     Thread,
     workers_done,
 )
@@ -29,8 +32,12 @@ class Bell:
         return self.rung
 
 
+def stops(length_ns: int = 0, gap_ns: int = 50 * TICK) -> Stops:
+    return Stops(Random(1), gap_ns, length_ns)
+
+
 def queues(cpus: int = 2) -> RunQueues:
-    made = RunQueues([FairQueue(TICK, SLICE) for _ in range(cpus)], Bell)
+    made = RunQueues([FairQueue(TICK, SLICE) for _ in range(cpus)], Bell, [stops() for _ in range(cpus)])
     made.alive = 1
     return made
 
@@ -149,8 +156,78 @@ def test_a_cpu_whose_kworker_sleeps_pulls_at_once() -> None:
     assert made.threads == [[first], [second]]
 
 
+def test_a_thread_that_a_tick_has_moved_already_is_not_moved_again() -> None:
+    """A CPU becomes idle at the very time of a tick, of which the other CPU has not taken note yet."""
+    for now_ns, count in ((TICK, 4), (TICK + 10, 5)):
+        made = queues(2)
+        workers = [thread() for _ in range(count)]
+        for worker in workers:
+            made.wake(worker, 0)
+        made.leave(workers[1], 1000)
+        made.leave(workers[3], now_ns)
+        assert [len(threads) for threads in made.threads] == [count - 3, 1]
+        for cpu, queue in enumerate(made.queues):
+            assert set(map(id, queue.tasks)) == set(map(id, made.threads[cpu]))
+
+
+def test_of_those_that_wait_the_one_that_ran_least_recently_is_pulled() -> None:
+    """Not the one that came first (`detach_tasks()`)."""
+    made, mine = queues(2), kworker(1)
+    made.begin(mine)
+    first, second, third = thread(), thread(), thread()
+    for worker in (first, second):
+        made.wake(worker, 0)
+    made.rest(at(mine, 100))
+    assert made.threads == [[first], [second]]
+    made.begin(at(mine, 200))
+    made.wake(third, 300)
+    assert made.threads[0] == [first, third]
+    assert made.runs(0, TICK) is third
+    made.leave(second, TICK + 200)
+    made.rest(at(mine, TICK + 300))
+    assert made.threads == [[third], [first]]
+
+
+def test_a_cpu_that_is_stopped_runs_nobody() -> None:
+    """From when it is noticed for as long as the stop takes, a thread as well as a kworker; then both go on."""
+    made, mine, worker = queues(1), kworker(0), thread()
+    made.stops = [stops(length_ns=TICK)]
+    made.wake(worker, 0)
+    share, cpu = Preempted(worker, made), kworker(0)
+    now_ns, stopped = 0, 0
+    for _ in range(4000):
+        now_ns += 100_000
+        left_ns = share.turn(at(cpu, now_ns))
+        if left_ns:
+            made.begin(at(mine, now_ns))
+            assert made.turn(mine) == left_ns
+            made.rest(mine)
+            stopped += left_ns
+            now_ns += left_ns
+            assert share.turn(at(cpu, now_ns)) == 0 or made.runs(0, now_ns) is None
+    assert 0 < stopped < now_ns
+
+
+def test_stops_are_as_often_and_as_long_as_they_are_said_to_be() -> None:
+    """Of a CPU that always asks; one that was idle meanwhile has missed them."""
+    made = stops(length_ns=2_000_000, gap_ns=20_000_000)
+    now_ns = 0
+    lengths: list[int] = []
+    while len(lengths) < 2000:
+        now_ns += 10_000
+        left_ns = made.left(now_ns)
+        if left_ns:
+            assert made.left(now_ns + left_ns // 2) == left_ns - left_ns // 2
+            lengths.append(left_ns)
+            now_ns += left_ns
+    assert abs(sum(lengths) / 2000 / 2_000_000 - 1) < 0.1
+    assert abs((now_ns - sum(lengths)) / 2000 / 20_000_000 - 1) < 0.1
+    idle = stops(length_ns=2_000_000, gap_ns=20_000_000)
+    assert sum(idle.left(step * 40_000_000) > 0 for step in range(1, 500)) == 0
+
+
 def test_each_second_a_cpu_that_is_not_idle_has_statistics_to_update() -> None:
-    """Some ticks later than the CPU before; the third one is idle."""
+    """Some ticks earlier than the CPU before; one that is idle then has when it no longer is."""
     made = queues(3)
     told: list[tuple[int, int]] = []
     made.every_second = lambda cpu: told.append((cpu, made.queues[cpu].ticked_ns))
@@ -159,7 +236,10 @@ def test_each_second_a_cpu_that_is_not_idle_has_statistics_to_update() -> None:
     for cpu in range(3):
         made.runs(cpu, 2 * STAT_INTERVAL_NS + 50 * TICK)
     second, skew = STAT_INTERVAL_NS, STAT_SKEW_TICKS * TICK
-    assert told == [(0, second), (0, 2 * second), (1, skew), (1, second + skew), (1, 2 * second + skew)]
+    assert told == [(0, second), (0, 2 * second), (1, second - skew), (1, 2 * second - skew)]
+    made.wake(thread(), 2 * second + 50 * TICK)
+    made.runs(2, 2 * second + 51 * TICK)
+    assert told[4:] == [(2, 2 * second + 51 * TICK)]
 
 
 def test_a_thread_goes_on_when_a_thread_of_its_cpu_has_its_turn() -> None:
