@@ -26,12 +26,20 @@ Job: TypeAlias = Callable[[Port], Coroutine[Any, Any, None]]
 """What a kworker does: a function of the worker's port."""
 
 
+@frozen(eq=False)
+class _Work:
+    """Something to do, and what is set when it is done (`struct work_struct`)."""
+
+    job: Job
+    done: Signal
+    managed: bool
+
+
 @define(eq=False)
 class _Cpu:
     """The work of one CPU that no worker has taken up."""
 
-    jobs: deque[tuple[Job, Signal, bool]] = field(factory=deque)
-    """What is to do, what is set when it is done, and whether it is managed."""
+    queue: deque[_Work] = field(factory=deque)
     running: int = 0
     """How many kworkers are at managed work and do not sleep (kernel: `nr_running`)."""
     idle: list[Signal] = field(factory=list)
@@ -83,18 +91,14 @@ class Workqueue:
         done = self._new_signal()
         self._outstanding += 1
         mine = self._cpus[cpu]
-        mine.jobs.append((job, done, managed))
+        mine.queue.append(_Work(job, done, managed))
         self._kick(mine)
         return done
 
     def queue_unbound(self, job: Job) -> Signal:
         """Queue `job` on the CPU whose workers have least to do, the lowest of those (`WQ_UNBOUND`)."""
-        cpu = min(self._cpus, key=lambda cpu: (len(self._cpus[cpu].jobs) + self._cpus[cpu].busy, cpu))
+        cpu = min(self._cpus, key=lambda cpu: (len(self._cpus[cpu].queue) + self._cpus[cpu].busy, cpu))
         return self.queue_on(cpu, job)
-
-    def busy(self, cpu: int) -> int:
-        """Give how many kworkers of `cpu` are at work or have to begin."""
-        return self._cpus[cpu].busy + len(self._cpus[cpu].jobs)
 
     def has_cpu(self, cpu: int) -> bool:
         """Tell whether `cpu` is there to work (kernel: `cpumask_test_cpu(cpu, cpu_online_mask)`)."""
@@ -110,34 +114,35 @@ class Workqueue:
         mine = self._cpus[port.cpu]
         at_work = False
         while not self._is_over:
-            number = self._next(mine)
-            if number is None:
+            work = self._next(mine)
+            if work is None:
                 if at_work and self.sharing is not None:
                     self.sharing.rest(port)
                 at_work, woken = False, self._new_signal()
                 mine.idle.append(woken)
                 await port.wait(woken)
                 continue
-            job, done, managed = mine.jobs[number]
-            del mine.jobs[number]
+            mine.queue.remove(work)
             at_work = True
             mine.busy += 1
-            await self._do(job, port, mine if managed else _Cpu())
+            await self._do(work, port, mine)
             mine.busy -= 1
-            done.set()
+            work.done.set()
             self._outstanding -= 1
             self._wake_all_if_over()
 
-    async def _do(self, job: Job, port: Port, mine: _Cpu) -> None:
+    async def _do(self, work: _Work, port: Port, mine: _Cpu) -> None:
         if self.sharing is None:
-            await job(port)
+            await work.job(port)
+        elif not work.managed:
+            await sharing(work.job(port), port, self.sharing)
         else:
-            await sharing(job(port), port, _Managed(self.sharing, mine, partial(self._kick, mine)))
+            await sharing(work.job(port), port, _Managed(self.sharing, mine, partial(self._kick, mine)))
             mine.running -= 1
 
-    def _next(self, mine: _Cpu) -> int | None:
-        """Give the number of the first job that may begin."""
-        return next((number for number, job in enumerate(mine.jobs) if not (job[2] and mine.running)), None)
+    def _next(self, mine: _Cpu) -> _Work | None:
+        """Give the first work that may begin (`need_more_worker()`)."""
+        return next((work for work in mine.queue if not (work.managed and mine.running)), None)
 
     def _kick(self, mine: _Cpu) -> None:
         """Wake a kworker if one is idle and there is something to do (`kick_pool()`)."""

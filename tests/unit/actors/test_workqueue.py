@@ -50,6 +50,46 @@ def test_while_a_worker_sleeps_another_one_of_its_cpu_works() -> None:
     assert bench.log == [(1, "helper"), (1, "sleeper")]
 
 
+class Always:
+    """Shares a CPU with nobody: everybody always has their turn."""
+
+    def begin(self, port: Port) -> None:
+        pass
+
+    def turn(self, port: Port) -> int:  # noqa: ARG002 (the shape of `Sharing`)
+        return 0
+
+    def most(self, port: Port) -> int:  # noqa: ARG002
+        return 10**9
+
+    def rest(self, port: Port) -> None:
+        pass
+
+
+def test_one_kworker_of_a_cpu_at_a_time_is_at_work_where_they_share_it_with_threads() -> None:
+    """Another one begins when it sleeps, or when it has done; work that is not managed does not wait for that."""
+    bench = Bench()
+    bench.queue.sharing = Always()
+    flag = Flag()
+
+    async def begins(port: Port) -> None:
+        bench.log.append((port.cpu, "first begins"))
+        bench.queue.queue_on(1, bench.job("second"))
+        bench.queue.queue_on(1, bench.job("unmanaged"), managed=False)
+        await port.sleep(1000)
+        bench.log.append((port.cpu, "first sleeps"))
+        await port.wait(flag)
+
+    bench.queue.queue_on(1, begins)
+    bench.world._run_others()
+    assert [name for _cpu, name in bench.log] == ["first begins", "unmanaged", "first sleeps", "second"]
+    flag.set()
+    bench.world._run_others()
+    bench.queue.queue_on(1, bench.job("third"))
+    bench.world._run_others()
+    assert bench.log[4:] == [(1, "third")]
+
+
 def test_of_kworkers_with_nothing_to_do_the_last_one_at_work_is_woken() -> None:
     """What it is owed, or owes, is still its own when the next work comes."""
     bench = Bench()
