@@ -274,12 +274,12 @@ def test_a_drain_that_is_due_while_one_runs_waits_for_its_end() -> None:
     vmap.count_lazy(port, 8_193)
     vmap.begin_drain()
     vmap.count_lazy(port, 8_193)
-    assert (vmap.drain_is_pending, vmap.drains_queued, len(vmap.workqueue._cpus[0].jobs)) == (True, 2, 1)
+    assert (vmap.drain_is_pending, vmap.drains_queued, len(vmap.workqueue._cpus[0].queue)) == (True, 2, 1)
     vmap.end_drain(port)
-    assert len(vmap.workqueue._cpus[0].jobs) == 2
+    assert len(vmap.workqueue._cpus[0].queue) == 2
     vmap.begin_drain()
     vmap.end_drain(port)
-    assert (vmap.drain_is_pending, len(vmap.workqueue._cpus[0].jobs)) == (False, 2)
+    assert (vmap.drain_is_pending, len(vmap.workqueue._cpus[0].queue)) == (False, 2)
 
 
 # -- purging ----------------------------------------------------------------------------------------
