@@ -1,6 +1,7 @@
 """docs/explanation/published-figures.md, made of the figures that are kept."""
 
 from collections.abc import Sequence
+from math import exp, log
 from typing import Any
 
 from protocol.kernel import NR_VMAP_NODES_MAX
@@ -80,7 +81,8 @@ At a scale of s tests hold 1/s of the areas and loop 1/s as often. That trees ar
 kernel's run is made up for (`costs.tree_scale`). The last halving of the scale moves the time before the series by
 {moves_before:+.1%}, the time after it by {moves_after:+.1%}, the ratio by {moves_ratio:+.1%}; the one before moved
 the ratio by {moved_ratio:+.1%}. So it still rises, by less each time: it comes near its limit, and is not
-there. At coarse scales allocations miss their pool more often, which makes them slow after the series:
+there. If every further halving moved it by {shrinks:.0%} of what the one before did, as the last did, the limit would
+be {limit:.1f}, {limit_error:+.0%} off. At coarse scales allocations miss their pool more often, which makes them slow after the series:
 {misses} take the lock of the free space.
 
 **How blind the prediction is.** The constants of (a) come from the fit to (a). These were set with this figure in
@@ -187,6 +189,13 @@ def slowpath(figures: dict[str, Any]) -> float:
     return waited / workers_ns
 
 
+def _limit(before: float, then: float, last: float) -> dict[str, float]:
+    """Give where a ratio would end that each halving moves by a constant share of what the one before did."""
+    shrinks = log(last / then) / log(then / before)
+    limit = last * exp(log(last / then) * shrinks / (1 - shrinks))
+    return {"shrinks": shrinks, "limit": limit, "limit_error": limit / (V3_DEFAULT.wall_s / V3_SERIES.wall_s) - 1}
+
+
 def _ratio(kept: Kept, scale: int, *settings: str) -> float:
     before, after = (kept[headline(scale, kernel, *settings).name]["virtual_ns"] for kernel in ("6.8", "6.9"))
     return float(before / after)
@@ -230,6 +239,7 @@ def _headline(kept: Kept) -> str:
             pages=", ".join(
                 f"{_ratio(kept, 16384, f'costs.page_ns={page_ns}'):.2f} with {page_ns} ns" for page_ns in PAGES_NS
             ),
+            **_limit(*(_ratio(kept, scale) for scale in SCALES[-3:])),
             moves_before=_seconds(kept, finest, "6.8") / _seconds(kept, SCALES[-2], "6.8") - 1,
             moves_after=_seconds(kept, finest, "6.9") / _seconds(kept, SCALES[-2], "6.9") - 1,
             moves_ratio=_ratio(kept, finest) / _ratio(kept, SCALES[-2]) - 1,
