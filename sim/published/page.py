@@ -81,8 +81,9 @@ At a scale of s tests hold 1/s of the areas and loop 1/s as often. That trees ar
 kernel's run is made up for (`costs.tree_scale`). The last halving of the scale moves the time before the series by
 {moves_before:+.1%}, the time after it by {moves_after:+.1%}, the ratio by {moves_ratio:+.1%}; the one before moved
 the ratio by {moved_ratio:+.1%}. So it still rises, by less each time: it comes near its limit, and is not
-there. If every further halving moved it by {shrinks:.0%} of what the one before did, as the last did, the limit would
-be {limit:.1f}, {limit_error:+.0%} off. At coarse scales allocations miss their pool more often, which makes them slow after the series:
+there. If every further halving moved it by {shrinks:.0%} of what the one before did, as the last did, the limit
+would be {limit:.1f}, {limit_error:+.0%} off. At coarse scales allocations miss their pool more often, which makes
+them slow after the series:
 {misses} take the lock of the free space.
 
 **How blind the prediction is.** The constants of (a) come from the fit to (a). These were set with this figure in
