@@ -4,8 +4,9 @@ Mirrors of kernel/rcu/tree.c (v6.12) when that is. Each CPU collects pointers, a
 monitor (`kfree_rcu_monitor()`) comes 5 seconds after the first pointer, or with a full page a jiffy later, which
 the timer wheel rounds up to the second tick from then. It frees the pages whose grace period is over, and hands
 over all the rest, full pages or not, unless two batches of its CPU wait already. A batch is freed a grace period
-later, its newest page first, by a kworker of its CPU. In a recorded trace one worker's batches have 671 to 956
-areas, and the last of them waits 28 to 40 ms.
+later, its newest page first, by a kworker of an unbound queue, on its CPU: in a recorded trace of CPUs that share
+no cache they are `kworker/u17:1` on CPU 0 and `kworker/u19:1` on CPU 2, each where the areas came from, with two
+CPUs idle. There one worker's batches have 671 to 956 areas, and the last of them waits 28 to 40 ms.
 """
 
 from collections import deque
