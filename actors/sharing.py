@@ -58,8 +58,10 @@ def _carried_out(command: Command, port: Port, cpus: Sharing) -> Generator[Comma
         if not isinstance(command, Attempts) and command.is_set():
             return (yield command)
         cpus.rest(port)
-        answer = yield command
-        cpus.begin(port)
+        try:
+            answer = yield command
+        finally:
+            cpus.begin(port)
         yield from _turn(port, cpus)
         return answer
     while True:

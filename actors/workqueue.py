@@ -98,7 +98,7 @@ class Workqueue:
     def queue_unbound(self, job: Job) -> Signal:
         """Queue `job` on the CPU whose workers have least to do, the lowest of those (`WQ_UNBOUND`)."""
         cpu = min(self._cpus, key=lambda cpu: (len(self._cpus[cpu].queue) + self._cpus[cpu].busy, cpu))
-        return self.queue_on(cpu, job)
+        return self.queue_on(cpu, job, managed=False)
 
     def has_cpu(self, cpu: int) -> bool:
         """Tell whether `cpu` is there to work (kernel: `cpumask_test_cpu(cpu, cpu_online_mask)`)."""

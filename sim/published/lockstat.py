@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 from sim.files import write_whole
 from sim.lock_stat import ClassStatistics, read_lock_stat
 from sim.published.drains import Drain, drains_of, drains_table, recorded_drains
-from sim.published.lockstat_prose import CHANCE, DRAINS, HEAD, TOGETHER, WHY
+from sim.published.lockstat_prose import CHANCE, CONTENDED, DRAINS, HEAD, TOGETHER, WHY
 from sim.results import results_of
 from sim.scenario.file import load_scenarios
 from sim.scenario.model import Scenario
@@ -202,7 +202,22 @@ def _together(loads: Sequence[Load], counts: Counts) -> list[str]:
     for threads in dict.fromkeys(load.threads for load in loads):
         cells = [_figure(*figures[threads, kind]) for kind in COUNTED]
         lines.append(f"| {threads} | {' | '.join(cells)} |")
+    lines += ["", CONTENDED, lines[1], lines[2]]
+    for threads in dict.fromkeys(load.threads for load in loads):
+        cells = ["{:.1%} {:.1%}".format(*contended_together(loads, threads, kind)) for kind in COUNTED]
+        lines.append(f"| {threads} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def contended_together(loads: Sequence[Load], threads: int, kind: str) -> tuple[float, float]:
+    """Give the share of acquisitions in all tests with so many threads that had to wait: the kernel's, ours."""
+    own = [load for load in loads if load.threads == threads]
+    kernel = [load.kernel[kind] for load in own]
+    ours = [load.ours[kind] for load in own]
+    return (
+        sum(one.contentions for one in kernel) / sum(one.acquisitions for one in kernel),
+        sum(one["contended"] for one in ours) / sum(one["acquisitions"] for one in ours),
+    )
 
 
 def _figure(kernel: float, ours: float) -> str:

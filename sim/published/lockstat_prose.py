@@ -22,6 +22,10 @@ TOGETHER = """Acquisitions per pair of allocation and free by lock and number of
 kernel's, ours (the mean of {seeds} seeds), the error.
 """
 
+CONTENDED = """Which of them are contended: the share of acquisitions that had to wait, the kernel's, ours with the
+scenario's own seed.
+"""
+
 DRAINS = """## Drains
 
 What `drain_vmap_work` did: the kernel's (its trace is beside its files), ours with the scenario's own seed. It
@@ -90,13 +94,13 @@ Each of these was missing at first, and shows in the counts:
   allocation takes hangs on whose pool has something. With one worker a drain lasts about a tick, 4 ms. One that
   ends before it moves no worker and lets none run; one that does not lets some fifty allocations find empty pools.
   So each of a dozen drains counts for some percent, and one run of `fix20p-t1` or `rand-t1` proves little.
-- Most of what is too much with four threads is `rand-t4`'s. There a second purge takes nearly all from the pools
-  that the first one put there (a class of up to three areas decays to nothing); a drain without a second one leaves
-  some 300 areas to be had. The machine had a few more of those than we have on average.
-- `fix20p-t4` has 28 drains here, one more than the machine, and every drain counts for 4 % of its free lock: the
-  machine's first run ended 5 areas before its fourteenth.
+- In `rand-t4` the free lock is taken too often by most. There a second purge takes nearly all from the pools that
+  the first one put there (a class of up to three areas decays to nothing); a drain without a second one leaves some
+  300 areas to be had. The machine had a few more of those than we have on average.
+- In `fix20p` a drain counts for 4 % of the free lock. Whether there are 27 or 28 of them with four threads hangs
+  on a few areas: the machine's first run ended 5 areas before its fourteenth.
 - What the CPUs' pages hold when `kvfree2-t1` ends is missing in that load, and comes in `rand-t2`. It is chance,
-  but hardly the machine's: here none to some 800 areas and 270 on average, there 802.
+  and the machine's was large: here none to some 900 areas and 260 on average, there 802.
 - How long a load's pages take is the machine's of that load, and all else is as fast in every load. With one worker
   drains took longer there, second purges too. In `fix20p-t2` two of its 28 purges took 18 ms for
   fewer than 110 areas, and one drain 42 ms.

@@ -8,6 +8,7 @@ likeliest is what `estimated_stops` gives. `python -m sim.published.stops` print
 docs/explanation/lockstat.md.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from math import exp, log
 from pathlib import Path
@@ -29,10 +30,10 @@ CLASSES = (
 """Classes that are taken with preemption off and interrupts on, and not within each other."""
 
 INTERRUPT_MS = 2.5
-"""What is held for longer than any interrupt takes (the longest holds with interrupts off are of 2 ms or fewer)."""
+"""More than an interrupt, and what follows it, take: a guess. (With 2 ms there are 5.4 stops of 3.4 ms.)"""
 
-LONGEST_MS = 50.0
-"""The longest mean length that is considered."""
+SHORTEST_MS, LONGEST_MS = 0.5, 50.0
+"""Mean lengths that are considered."""
 
 Held: TypeAlias = tuple[float, float]
 """For how long a class was held in all, in ms, and its longest hold."""
@@ -49,21 +50,25 @@ class Stops:
 def estimated_stops(classes: Sequence[Held], interrupt_ms: float = INTERRUPT_MS) -> Stops:
     """Give the likeliest stops (maximum likelihood); holds up to `interrupt_ms` say only that no stop was longer.
 
-    For a length the likeliest rate is known; the length is looked for between a tenth of a ms and `LONGEST_MS`, in
-    steps of a percent. Raises `ValueError` where no hold was longer.
+    For a length the likeliest rate is known; the length is looked for between `SHORTEST_MS` and `LONGEST_MS`, in
+    steps of a thousandth. Raises `ValueError` where no hold was longer, or the likeliest length is none of these.
     """
     longer = [longest for _held, longest in classes if longest > interrupt_ms]
     if not longer:
         raise ValueError(f"no hold of more than {interrupt_ms} ms")
 
     def rate(mean_ms: float) -> float:
-        return len(longer) / sum(held * exp(-max(longest, interrupt_ms) / mean_ms) for held, longest in classes)
+        return len(longer) / max(
+            sys.float_info.min, sum(held * exp(-max(longest, interrupt_ms) / mean_ms) for held, longest in classes)
+        )
 
     def likelihood(mean_ms: float) -> float:
         return len(longer) * log(rate(mean_ms) / mean_ms) - sum(longer) / mean_ms
 
-    steps = round(log(LONGEST_MS / 0.1) / log(1.01))
-    mean_ms = max((0.1 * 1.01**step for step in range(steps)), key=likelihood)
+    lengths = [SHORTEST_MS * 1.001**step for step in range(round(log(LONGEST_MS / SHORTEST_MS) / log(1.001)))]
+    mean_ms = max(lengths, key=likelihood)
+    if mean_ms in (lengths[0], lengths[-1]):
+        raise ValueError(f"no mean length between {SHORTEST_MS} and {LONGEST_MS} ms makes such holds likeliest")
     return Stops(1000 * rate(mean_ms), mean_ms)
 
 

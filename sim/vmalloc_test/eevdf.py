@@ -47,6 +47,10 @@ class FairQueue:
     running: Task | None = None
     ticked_ns: int = 0
     """The latest tick."""
+    held: bool = False
+    """Whether the running task is not to be preempted."""
+    _resched: bool = False
+    """Whether another task is to be picked as soon as it may be preempted."""
     _updated_ns: int = 0
     """Up to when the running task's account is kept."""
     _average_ns: int = 0
@@ -59,13 +63,25 @@ class FairQueue:
         return sum(not task.delayed for task in self.tasks)
 
     def pass_ticks(self, now_ns: int) -> None:
-        """Let all ticks happen that are due by now; at one the running task may be preempted."""
-        while self.ticked_ns + self.tick_ns <= now_ns:
-            self.ticked_ns += self.tick_ns
+        """Let the latest tick happen that is due by now, if one is; at it the running task may be preempted.
+
+        There are several due only of a CPU that was idle or stood still, and then the timer interrupts it once.
+        """
+        due = (now_ns - self.ticked_ns) // self.tick_ns
+        if due > 0:
+            self.ticked_ns += due * self.tick_ns
             passed = self._update(self.ticked_ns)
             self.at_tick(self.ticked_ns)
             if passed and len(self.tasks) > 1:
-                self._switch()
+                self._preempt()
+
+    def release(self, now_ns: int) -> None:
+        """Let the running task be preempted again, now if that is due."""
+        self.pass_ticks(now_ns)
+        self.held = False
+        if self._resched:
+            self._update(now_ns)
+            self._preempt()
 
     def wake(self, task: Task, now_ns: int) -> None:
         """Put `task` into the queue; it runs at once if it is the one to be picked (`wakeup_preempt()`)."""
@@ -79,7 +95,7 @@ class FairQueue:
         if task not in self.tasks:
             self._place(task)
         if self.running is None or resched or self._pick() is task:
-            self._switch()
+            self._preempt()
 
     def sleep(self, task: Task, now_ns: int) -> None:
         """Let `task` sleep, in the queue while it has run for longer than the average."""
@@ -120,6 +136,11 @@ class FairQueue:
             return task.until_ns != task.deadline_ns and not self._eligible(task)
         task.deadline_ns = task.vruntime_ns + self.slice_ns
         return True
+
+    def _preempt(self) -> None:
+        self._resched = self.held and self.running is not None
+        if not self._resched:
+            self._switch()
 
     def _switch(self) -> None:
         """Let the task run that is picked; one that is picked and sleeps leaves the queue at last."""

@@ -137,8 +137,9 @@ class RunQueues:
 
     def leave(self, thread: Thread, now_ns: int) -> None:
         """Take a thread out of its CPU's queue, to sleep or because it is over."""
-        cpu = self._leave(thread, now_ns)
-        self._pull_if_idle(cpu, now_ns)
+        assert thread.cpu is not None, "a thread leaves that was never woken"
+        self.queues[thread.cpu].pass_ticks(now_ns)  # at a tick that is due it may be pulled first
+        self._pull_if_idle(self._leave(thread, now_ns), now_ns)
 
     def runs(self, cpu: int, now_ns: int) -> Thread | None:
         """Give the thread that runs on a CPU, if one does."""
@@ -169,17 +170,22 @@ class RunQueues:
         stopped_ns = self.stops[port.cpu].left(port.now_ns)
         if stopped_ns:
             return stopped_ns
-        queue = self.queues[port.cpu]
+        queue, task = self.queues[port.cpu], self._kworkers[port]
         queue.pass_ticks(port.now_ns)
-        return 0 if queue.running is self._kworkers[port] else self.wait(port.cpu, port.now_ns)
+        if queue.held and queue.running is task:
+            queue.release(port.now_ns)
+        return 0 if queue.running is task else self.wait(port.cpu, port.now_ns)
 
-    def most(self, port: Port) -> int:  # noqa: ARG002 (the shape of `Sharing`)
-        """See `actors.sharing.Sharing`: a kworker lets time pass in a flush, which is not preempted."""
+    def most(self, port: Port) -> int:
+        """See `actors.sharing.Sharing`: a kworker lets time pass in a flush, during which nobody preempts it."""
+        self.queues[port.cpu].held = True
         return NEVER_NS
 
     def rest(self, port: Port) -> None:
         """See `actors.sharing.Sharing`."""
-        self.queues[port.cpu].sleep(self._kworkers[port], port.now_ns)
+        queue = self.queues[port.cpu]
+        queue.release(port.now_ns)
+        queue.sleep(self._kworkers[port], port.now_ns)
         self._pull_if_idle(port.cpu, port.now_ns)
 
     def _tick(self, cpu: int, now_ns: int) -> None:
@@ -250,13 +256,15 @@ class Preempted:
 
     def turn(self, port: Port) -> int:
         """See `actors.sharing.Sharing`."""
-        stopped_ns = self.queues.stops[port.cpu].left(port.now_ns)
-        if stopped_ns:
-            return stopped_ns
         self.queues.queues[port.cpu].pass_ticks(port.now_ns)  # at a tick it may be pulled
         cpu = self.thread.cpu
         assert cpu is not None, "a thread runs that was never woken"
-        return 0 if self.queues.runs(cpu, port.now_ns) is not None else self.queues.wait(cpu, port.now_ns)
+        stopped_ns = self.queues.stops[cpu].left(port.now_ns)
+        if stopped_ns:
+            return stopped_ns
+        running = self.queues.runs(cpu, port.now_ns)
+        goes_on = running is self.thread if cpu != port.cpu else running is not None
+        return 0 if goes_on else self.queues.wait(cpu, port.now_ns)
 
     def most(self, port: Port) -> int:
         """See `actors.sharing.Sharing`."""

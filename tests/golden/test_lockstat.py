@@ -14,6 +14,7 @@ from sim.published.lockstat import (
     RECORDED,
     SEEDS,
     Spread,
+    contended_together,
     page_of,
     read_seeds,
     rows_of,
@@ -25,43 +26,42 @@ ROOT = Path(__file__).parents[2]
 
 BEYOND = {
     ("kvfree2-t1", "busy"): 0.03,
-    ("kvfree2-t1", "lazy"): 0.05,
+    ("kvfree2-t1", "lazy"): 0.06,
     ("kvfree2-t1", "pool"): 0.05,
+    ("fix1p-t2", "free"): 0.03,
     ("fix20p-t2", "free"): 0.04,
     ("rand-t2", "busy"): 0.03,
     ("rand-t2", "lazy"): 0.05,
     ("rand-t2", "pool"): 0.04,
     ("rand-t2", "free"): 0.03,
-    ("fix1p-t4", "free"): 0.03,
-    ("fix20p-t4", "free"): 0.04,
-    ("rand-t4", "free"): 0.05,
+    ("fix20p-t4", "free"): 0.03,
+    ("rand-t4", "free"): 0.06,
     ("randalign-t4", "free"): 0.03,
-    ("kvfree2-t4", "free"): 0.03,
 }
 """Where our mean is not within 2 % of the kernel's acquisitions, and within what it is; the page says why."""
 
 CHANCE = {
     ("kvfree2-t1", "busy"),
-    ("rand-t2", "free"),
-    ("kvfree2-t4", "free"),
+    ("kvfree2-t1", "lazy"),
+    ("kvfree2-t1", "pool"),
+    ("fix20p-t2", "free"),
+    ("fix20p-t4", "free"),
 }
 """Those of them where the kernel's one run lies within the model's range: its chance is the model's, too."""
 
 
 def test_by_number_of_threads_the_locks_are_taken_as_often_as_by_the_kernel() -> None:
-    """Within 2 %, all five tests together, but for the free lock with four threads: within 2.5 %."""
+    """Each of the four, with one, two and four threads, within 2 %, all five tests together."""
     kept = read_seeds(ROOT)
     kernel = {name: read_lock_stat(ROOT / RECORDED / f"{name}.txt.gz") for name in kept}
-    off = {}
+    errors = {}
     for threads in ("-t1", "-t2", "-t4"):
         names = [name for name in kept if name.endswith(threads)]
         for kind in COUNTED:
             there = sum(kernel[name][CLASSES[kind]].acquisitions for name in names)
-            error = sum(mean(kept[name][kind]) for name in names) / there - 1
-            if abs(error) > CLOSE:
-                off[threads, kind] = error
-    assert list(off) == [("-t4", "free")]
-    assert off["-t4", "free"] < 0.025
+            errors[threads, kind] = sum(mean(kept[name][kind]) for name in names) / there - 1
+    assert len(errors) == 12
+    assert {key: error for key, error in errors.items() if abs(error) > CLOSE} == {}
 
 
 def test_with_many_seeds_the_locks_are_taken_as_often_as_by_the_kernel() -> None:
@@ -100,10 +100,10 @@ def test_more_workers_take_the_locks_as_the_page_says() -> None:
     loads = run(ROOT)
     assert abs(mean(load.avg_usec[1] / load.avg_usec[0] for load in loads) - 1) < 0.05, "it is set for equal times"
     assert page_of(loads, read_seeds(ROOT)) == (ROOT / PAGE).read_text(encoding="utf-8")
-    for load in loads:
-        if load.threads > 1:
-            busy, pool, lazy = (load.contended(kind)[1] for kind in ("busy", "pool", "lazy"))
-            assert lazy < min(busy, pool), "the lazy lock is the one that nobody waits for"
+    for threads in (2, 4):
+        shares = {kind: contended_together(loads, threads, kind) for kind in COUNTED}
+        there, here = (sorted(shares, key=lambda kind: shares[kind][side]) for side in (0, 1))
+        assert there == here == ["lazy", "pool", "busy", "free"], "who has to wait most, and where"
 
 
 def test_a_spread_is_the_middle_of_its_values() -> None:

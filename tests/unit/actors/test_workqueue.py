@@ -66,6 +66,29 @@ class Always:
         pass
 
 
+class Noted(Always):
+    """Notes who begins and rests."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def begin(self, port: Port) -> None:
+        self.asked.append(f"begin {port.cpu}")
+
+    def rest(self, port: Port) -> None:
+        self.asked.append(f"rest {port.cpu}")
+
+
+def test_a_kworker_rests_when_nothing_is_left_to_do() -> None:
+    """Once, not between two works, nor when it was woken for nothing."""
+    bench, noted = Bench(), Noted()
+    bench.queue.sharing = noted
+    for name in "ab":
+        bench.queue.queue_on(1, bench.job(name))
+    bench.world._run_others()
+    assert noted.asked == ["begin 1", "begin 1", "rest 1"]
+
+
 def test_one_kworker_of_a_cpu_at_a_time_is_at_work_where_they_share_it_with_threads() -> None:
     """Another one begins when it sleeps, or when it has done; work that is not managed does not wait for that."""
     bench = Bench()

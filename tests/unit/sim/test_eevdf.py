@@ -148,6 +148,66 @@ def test_who_moves_keeps_what_is_left_of_its_slice() -> None:
     assert stays.deadline_ns - stays.vruntime_ns == SLICE
 
 
+def test_who_is_picked_again_is_not_protected_by_its_new_deadline() -> None:
+    """`set_next_entity()` is not called for who runs already: beyond the average it gives way if another wakes."""
+    thread, waits, third = Task(), Task(), Task()
+    made = queue(thread)
+    waits.lag_ns = -2000
+    made.wake(waits, 1000)
+    assert runs(made, 4000) is thread
+    assert (thread.deadline_ns, waits.vruntime_ns) == (5500, 5000)
+    made.wake(third, 5200)
+    assert made.running is waits
+
+
+def test_who_moved_has_a_whole_slice_when_it_wakes_the_next_time() -> None:
+    """What was left is used up once (`place_entity()` clears `rel_deadline`)."""
+    moves = Task()
+    made, other = queue(moves, Task()), queue(Task())
+    made.leave(moves, 1000, moves=True)
+    other.wake(moves, 1000)
+    other.leave(moves, 1100)
+    other.wake(moves, 1200)
+    assert moves.deadline_ns - moves.vruntime_ns == SLICE
+
+
+def test_whether_who_is_still_there_is_owed_time_is_judged_by_the_last_account() -> None:
+    """The other one has caught up by now, but that is not yet known (`requeue_delayed_entity()`)."""
+    thread, kworker = Task(), Task()
+    made = queue(thread)
+    made.wake(kworker, 5500)
+    made.sleep(kworker, 5700)
+    made.wake(kworker, 6500)
+    assert (kworker.vruntime_ns, thread.vruntime_ns) == (5700, 6300)
+
+
+def test_who_is_held_is_preempted_when_it_is_released() -> None:
+    """A tick and somebody who is owed time come meanwhile."""
+    thread, kworker = Task(), Task()
+    made = queue(thread)
+    made.wake(kworker, 5500)
+    made.held = True
+    assert runs(made, 8000) is kworker
+    made.release(8300)
+    assert made.running is thread
+    kworker.lag_ns, made.held = 0, True
+    third = Task()
+    third.lag_ns = 3000
+    made.wake(third, 8400)
+    assert made.running is thread
+    made.release(8500)
+    assert made.running is third
+
+
+def test_of_ticks_that_a_cpu_has_missed_the_latest_comes() -> None:
+    """It stood still meanwhile."""
+    made = queue(Task(), Task())
+    seen: list[int] = []
+    made.at_tick = seen.append
+    made.pass_ticks(5 * TICK + 10)
+    assert seen == [5 * TICK]
+
+
 def test_one_tick_within_a_slice_ends_no_turn() -> None:
     """A turn that began 500 before a tick lasts until the next one."""
     thread, kworker = Task(), Task()
@@ -162,7 +222,8 @@ def test_a_tick_is_told_before_somebody_else_is_picked() -> None:
     made = queue(first, second)
     seen: list[tuple[int, Task | None]] = []
     made.at_tick = lambda now: seen.append((now, made.running))
-    made.pass_ticks(8000)
+    for now in (4000, 8000):
+        made.pass_ticks(now)
     assert seen == [(4000, first), (8000, second)]
 
 

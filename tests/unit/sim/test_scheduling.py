@@ -3,7 +3,7 @@
 from random import Random
 
 from actors.world import Port
-from sim.vmalloc_test.eevdf import FairQueue
+from sim.vmalloc_test.eevdf import FairQueue, Task
 from sim.vmalloc_test.scheduling import (
     POLL_NS,
     STAT_INTERVAL_NS,
@@ -188,6 +188,94 @@ def test_of_those_that_wait_the_one_that_ran_least_recently_is_pulled() -> None:
     assert made.threads == [[third], [first]]
 
 
+def test_who_waits_longest_is_pulled_wherever_it_stands_in_the_queue() -> None:
+    """Each time one is picked its wait begins anew, and so does that of who has just come."""
+    made = queues(2)
+    others = [kworker(1) for _ in range(5)]
+    for other in others:
+        made.begin(other)
+    first, second, third, new = (thread() for _ in range(4))
+    for worker in (first, second, third):
+        made.wake(worker, 0)
+    assert [made.runs(0, tick * TICK) for tick in range(5)] == [first, second, third, first, second]
+    made.wake(new, 4 * TICK + 50)
+    assert made.threads == [[first, second, third, new], []]
+    for other in others:
+        made.rest(at(other, 4 * TICK + 100))
+    assert made.threads == [[first, second, new], [third]]
+
+
+def test_who_is_pulled_keeps_what_is_left_of_its_slice() -> None:
+    """It was preempted in the middle of one by somebody who is owed time."""
+    made, worker, owed = queues(2), thread(), Task()
+    made.wake(worker, 0)
+    owed.lag_ns = TICK
+    made.runs(0, TICK)
+    made.queues[0].wake(owed, TICK + 500_000)
+    assert made.runs(0, TICK + 500_000) is None
+    made.runs(0, 2 * TICK)
+    assert (worker.cpu, worker.deadline_ns - worker.vruntime_ns) == (1, SLICE - 500_000)
+
+
+def test_a_kworker_that_has_something_to_do_already_does_not_wake_again() -> None:
+    """So no account is kept then, and who has had its slice runs until the tick."""
+    made, mine, worker = queues(1), kworker(0, TICK + 500_000), thread()
+    made.wake(worker, 0)
+    made.begin(mine)
+    made.begin(at(mine, TICK + 2_000_000))
+    assert made.runs(0, TICK + 2_000_000) is worker
+
+
+def test_a_thread_leaves_from_where_a_tick_that_is_due_moves_it() -> None:
+    """Another CPU has become idle before that tick."""
+    made, mine = queues(2), kworker(1)
+    made.begin(mine)
+    first, second = thread(), thread()
+    for worker in (first, second):
+        made.wake(worker, 0)
+    made.queues[1].sleep(made._kworkers[mine], 10)
+    made.leave(second, TICK)
+    assert made.threads == [[first], []]
+    assert [len(queue.tasks) for queue in made.queues] == [1, 0]
+
+
+def test_nobody_preempts_a_kworker_that_lets_time_pass() -> None:
+    """A flush: a tick comes meanwhile, and the thread has its turn when the kworker asks again."""
+    made, mine, worker = queues(1), kworker(0, 2 * TICK), thread()
+    made.wake(worker, 0)
+    made.begin(at(mine, TICK + 100))
+    assert made.turn(at(mine, 2 * TICK)) == 0
+    made.most(mine)
+    share = Preempted(worker, made)
+    assert share.turn(at(kworker(0), 3 * TICK + 100)) > 0
+    assert made.turn(at(mine, 3 * TICK + 200)) > 0
+    assert share.turn(at(kworker(0), 3 * TICK + 200)) == 0
+
+
+def test_a_thread_that_is_pulled_waits_for_its_own_turn_and_its_own_cpu() -> None:
+    """Not while another thread runs there, nor for the CPU that it has left, which stands still."""
+    made, mine = queues(2), kworker(0, 2_000_000)
+    worker, other = thread(), thread()
+    made.wake(worker, 0)
+    made.begin(mine)
+    share, old = Preempted(worker, made), kworker(0)
+    assert (share.turn(at(old, TICK)), worker.cpu) == (0, 1)
+    made.stops = [stops(length_ns=1000 * TICK, gap_ns=1), stops()]
+    assert share.turn(at(old, TICK + 10)) == 0
+    other.lag_ns = TICK
+    other.cpu = 1
+    made._enqueue(1, other, TICK + 2_000_000)
+    assert made.runs(1, TICK + 2_000_000) is other
+    assert share.turn(at(old, TICK + 2_000_000)) > 0
+
+
+def test_a_stop_that_an_idle_cpu_has_missed_does_not_come_when_it_is_busy_again() -> None:
+    """The next one is as far away as ever."""
+    made = stops(length_ns=2_000_000, gap_ns=20_000_000)
+    asked = [made.left(step * 400_000_000 + again) for step in range(1, 100) for again in (0, 1000)]
+    assert not any(asked)
+
+
 def test_a_cpu_that_is_stopped_runs_nobody() -> None:
     """From when it is noticed for as long as the stop takes, a thread as well as a kworker; then both go on."""
     made, mine, worker = queues(1), kworker(0), thread()
@@ -234,7 +322,8 @@ def test_each_second_a_cpu_that_is_not_idle_has_statistics_to_update() -> None:
     for _ in range(2):
         made.wake(thread(), 0)
     for cpu in range(3):
-        made.runs(cpu, 2 * STAT_INTERVAL_NS + 50 * TICK)
+        for tick in range(2 * STAT_INTERVAL_NS // TICK + 50):
+            made.runs(cpu, tick * TICK)
     second, skew = STAT_INTERVAL_NS, STAT_SKEW_TICKS * TICK
     assert told == [(0, second), (0, 2 * second), (1, second - skew), (1, 2 * second - skew)]
     made.wake(thread(), 2 * second + 50 * TICK)

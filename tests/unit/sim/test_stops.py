@@ -38,6 +38,13 @@ def test_without_a_long_hold_nothing_is_known() -> None:
         estimated_stops([(100.0, 0.3), (200.0, 2.4)])
 
 
+@pytest.mark.parametrize("held", [[(100.0, 10.0)], [(1000.0, 80.0)]])
+def test_a_single_class_tells_nothing_of_how_long_stops_are(held: list[tuple[float, float]]) -> None:
+    """The likeliest length would be none, or beyond all."""
+    with pytest.raises(ValueError, match="no mean length between"):
+        estimated_stops(held)
+
+
 def test_the_scenario_has_the_stops_of_its_machine() -> None:
     """Those that the files beside it make likeliest, rounded."""
     folder = ROOT / "configs/published"
