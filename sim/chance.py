@@ -12,9 +12,14 @@ def stream(seed: int, user: str) -> Random:
     return Random(f"vmapsim/{seed}/{user}")
 
 
+def around(random: Random, jitter: float) -> float:
+    """Draw uniformly from 1 - `jitter` to 1 + `jitter`."""
+    return 1 + jitter * (2 * random.random() - 1)
+
+
 def spread(random: Random, mean: int, jitter: float) -> int:
     """Draw uniformly from 1 - `jitter` to 1 + `jitter` times `mean`, rounded; without `jitter` it is the mean."""
-    return round(mean * (1 + jitter * (2 * random.random() - 1)))
+    return round(mean * around(random, jitter))
 
 
 def exponential(random: Random) -> float:

@@ -7,7 +7,7 @@ from random import Random
 
 from attrs import define, field
 
-from sim.chance import exponential, stream
+from sim.chance import around, exponential, stream
 from sim.errors import BadInput
 from sim.scenario.machine import Hosts
 from sim.scenario.model import Scenario
@@ -107,7 +107,7 @@ def _one_of(measured: list[int]) -> Draw:
 
 def _draws(spread: float) -> dict[str, Draw]:
     return {
-        "uniform": lambda random, mean: mean * (1 + spread * (2 * random.random() - 1)),
+        "uniform": lambda random, mean: mean * around(random, spread),
         "exponential": lambda random, mean: mean * (1 - spread + spread * exponential(random)),
         "lognormal": lambda random, mean: mean * exp(spread * _normal(random) - spread * spread / 2),
     }

@@ -172,7 +172,7 @@ class RunQueues:
             return stopped_ns
         queue, task = self.queues[port.cpu], self._kworkers[port]
         queue.pass_ticks(port.now_ns)
-        if queue.held and queue.running is task:
+        if queue.running is task:
             queue.release(port.now_ns)
         return 0 if queue.running is task else self.wait(port.cpu, port.now_ns)
 
@@ -183,9 +183,10 @@ class RunQueues:
 
     def rest(self, port: Port) -> None:
         """See `actors.sharing.Sharing`."""
-        queue = self.queues[port.cpu]
-        queue.release(port.now_ns)
-        queue.sleep(self._kworkers[port], port.now_ns)
+        queue, task = self.queues[port.cpu], self._kworkers[port]
+        if queue.running is task:
+            queue.release(port.now_ns)
+        queue.sleep(task, port.now_ns)
         self._pull_if_idle(port.cpu, port.now_ns)
 
     def _tick(self, cpu: int, now_ns: int) -> None:
@@ -205,8 +206,11 @@ class RunQueues:
     def _pull_if_idle(self, cpu: int, now_ns: int) -> None:
         for queue in self.queues:  # at a tick that is due somebody may be pulled already
             queue.pass_ticks(now_ns)
-        if not self.queues[cpu].load:
-            any(self._pull(busy, cpu, now_ns) for busy in range(len(self.queues)))
+        if self.queues[cpu].load:
+            return
+        for busy in range(len(self.queues)):
+            if self._pull(busy, cpu, now_ns):
+                return
 
     def _pull(self, busy: int, idle: int, now_ns: int) -> bool:
         """Move the thread that has waited longest for a CPU to one that is idle; tell whether there was any."""

@@ -20,7 +20,7 @@ from actors.vmalloc_client import VmallocClient
 from actors.vmap import Vmap, Window
 from actors.world import Driving, Port
 from protocol.area import PAGE_SIZE
-from sim.chance import stream
+from sim.chance import around, stream
 from sim.errors import BadInput
 from sim.scenario.model import ModuleLoad, Scenario, VmallocTest
 from sim.vmalloc_test.cases import Machine
@@ -161,12 +161,12 @@ class Boot:
         """Draw how long a page takes each worker of a run."""
         random = stream(self.scenario.seed, f"modprobe/pace/{asked.name}/{time}")
         pace = self.scenario.workload.modprobe.pace
-        return [int(asked.page_ns * (1 + pace * (2 * random.random() - 1))) for _ in range(workers)]
+        return [int(asked.page_ns * around(random, pace)) for _ in range(workers)]
 
     def _jitter(self, cpu: int) -> Callable[[int], int]:
         random = stream(self.scenario.seed, f"modprobe/pages/{cpu}")
         jitter = self.scenario.workload.modprobe.jitter
-        return lambda ns: int(ns * (1 + jitter * (2 * random.random() - 1)))
+        return lambda ns: int(ns * around(random, jitter))
 
     def _workers(self, own: VmallocTest, user: str) -> list[Worker]:
         cpus, percpu = self.scenario.machine.cpus, PerCpuMemory(self.scenario.machine.cpus)

@@ -252,6 +252,19 @@ def test_nobody_preempts_a_kworker_that_lets_time_pass() -> None:
     assert share.turn(at(kworker(0), 3 * TICK + 200)) == 0
 
 
+def test_a_kworker_that_goes_to_sleep_leaves_the_one_that_runs_alone() -> None:
+    """It had been preempted before it came to its wait; the other one is still not to be preempted."""
+    made, first, second = queues(1), kworker(0), kworker(0)
+    for mine in (first, second):
+        made.begin(mine)
+    assert made.turn(at(second, TICK)) == 0
+    made.most(second)
+    made.rest(at(first, TICK + 100))
+    assert made.queues[0].held
+    assert made.turn(at(second, TICK + 200)) == 0
+    assert not made.queues[0].held
+
+
 def test_a_thread_that_is_pulled_waits_for_its_own_turn_and_its_own_cpu() -> None:
     """Not while another thread runs there, nor for the CPU that it has left, which stands still."""
     made, mine = queues(2), kworker(0, 2_000_000)
